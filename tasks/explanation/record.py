@@ -1,0 +1,94 @@
+"""The record of one explanation: the tree of distances of two photos, with a map at every node."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeExplanation:
+    """What one node says about the two photos A and B.
+
+    Distances are None where the node is degenerate (it has no model) or the part is absent in A or B.
+
+    Attributes:
+        name: the node's name.
+        segments: names of the leaves below it (for a leaf: its own name).
+        children: names of its two children; empty for a leaf.
+        level: 0 for a leaf, else one more than its highest child's.
+        status: "trained" or "degenerate".
+        present: whether the part is in A, and in B.
+        snr_distance: var(a - b) / var(a) of the L2-normalised embeddings, in [0, inf); asymmetric.
+        bounded_distance: var(a - b) / (2 (var a + var b)), in [0, 1]; similarity is shown as 1 - this.
+        percentile: share of the node's validation pairs whose bounded distance is at most this one, in [0, 100].
+        precision_at_1: the node's P@1 on its validation images, in [0, 1], and its 95 % interval.
+        composed: the node's picture of A and of B, uint8 [3, h, w].
+        maps: SFAM of A and of B, float32 [h, w] in [0, 1]; None where there is no distance.
+        bias_share: share of the cosine that the embedder's biases carry, not the channels, for A and for B.
+    """
+
+    name: str
+    segments: tuple[str, ...]
+    children: tuple[str, ...]
+    level: int
+    status: str
+    present: tuple[bool, bool]
+    snr_distance: float | None
+    bounded_distance: float | None
+    percentile: float | None
+    precision_at_1: float | None
+    precision_at_1_interval: tuple[float, float] | None
+    composed: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+    bias_share: tuple[float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdditiveReading:
+    """How the leaves' distances add up to the root's (HEML: z = sum_i y_i; squared Euclidean form, our reading).
+
+    Attributes:
+        terms: leaf name to |a_i - b_i|^2 on L2-normalised embeddings, in [0, 4]; a part absent in one photo counts as
+            the zero vector (1), absent in both as 0.
+        total: the sum of the terms.
+        root_distance: squared Euclidean distance of the root's own model.
+        predicted_root_distance: the root's distance as a straight line of the total, fitted on validation pairs.
+        residual: root_distance - predicted_root_distance.
+        r_squared: share of the root distance's variance over validation pairs that the total explains.
+        rank_correlation: Spearman's, over the same pairs.
+        pairs: number of validation pairs that the line was fitted on.
+    """
+
+    terms: dict[str, float]
+    total: float
+    root_distance: float
+    predicted_root_distance: float
+    residual: float
+    r_squared: float
+    rank_correlation: float
+    pairs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairExplanation:
+    """The metric tree of two photos.
+
+    Attributes:
+        photos: A and B, full pictures, uint8 [3, h, w] (own size each).
+        names: their file names, as they came: data, to be escaped wherever shown.
+        labels: their labels where known.
+        nodes: children before parents; the last one is the root.
+        additive: the additive reading; None if the root or every leaf has no distance.
+    """
+
+    photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    names: tuple[str, str]
+    labels: tuple[str | None, str | None]
+    nodes: tuple[NodeExplanation, ...]
+    additive: AdditiveReading | None
+
+    @property
+    def root(self) -> NodeExplanation:
+        """The node that shows the full image."""
+        return self.nodes[-1]
