@@ -1,0 +1,96 @@
+"""The additive reading: how the leaves' distances add up to the root's (HEML section 1.7, `z = sum_i y_i`).
+
+Nothing in training enforces it, so it is an additive surrogate whose fit is reported (our reading). It is taken in
+the squared Euclidean form on L2-normalised embeddings, in which the sum over the leaves is exactly the distance of the
+leaves' embeddings side by side; an absent part is the zero vector.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from tasks.metric.distances import squared_euclidean_distance
+
+IMAGES = 500  # 124,750 pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdditiveFit:
+    """The root's distance as a straight line of the leaves' sum, over validation pairs.
+
+    Attributes:
+        slope, intercept: of the line, by least squares.
+        r_squared: share of the root distance's variance that the line explains, in [0, 1].
+        rank_correlation: Spearman's between sum and root distance, in [-1, 1].
+        pairs: number of validation pairs.
+    """
+
+    slope: float
+    intercept: float
+    r_squared: float
+    rank_correlation: float
+    pairs: int
+
+
+def leaf_term(a: Tensor | None, b: Tensor | None) -> float:
+    """One leaf's term for a pair: |a - b|^2 of the L2-normalised embeddings; None is an absent part, the zero vector.
+
+    Args:
+        a: float [d] or None.
+        b: float [d] or None.
+
+    Returns:
+        In [0, 4]; 1 if the part is absent in one, 0 if in both.
+    """
+    if a is None or b is None:
+        return float((a is None) != (b is None))
+    return squared_euclidean_distance(a[None], b[None]).item()
+
+
+def fit_additive(leaves: Mapping[str, tuple[Tensor, Tensor]], root: tuple[Tensor, Tensor]) -> AdditiveFit | None:
+    """Fit the line over all pairs of (up to 500) validation images.
+
+    Args:
+        leaves: leaf name to its embeddings, float [n, d], and the images' indices, int [n].
+        root: the root's embeddings and indices.
+
+    Returns:
+        The fit; None with fewer than three images, no leaf, or distances that do not vary.
+    """
+    embeddings, indices = root
+    if len(indices) < 3 or not leaves:
+        return None
+    chosen = torch.linspace(0, len(indices) - 1, min(len(indices), IMAGES)).long()
+    embeddings, indices = embeddings[chosen], indices[chosen]
+    upper = torch.triu_indices(len(indices), len(indices), offset=1)
+    total = sum(_leaf_distances(*leaf, indices) for leaf in leaves.values())
+    assert isinstance(total, Tensor)
+    x = total[upper[0], upper[1]].double()
+    y = squared_euclidean_distance(embeddings, embeddings)[upper[0], upper[1]].double()
+    variance = x.var(unbiased=False)
+    if variance == 0 or y.var(unbiased=False) == 0:
+        return None
+    slope = ((x - x.mean()) * (y - y.mean())).mean() / variance
+    intercept = y.mean() - slope * x.mean()
+    residual = y - slope * x - intercept
+    return AdditiveFit(
+        slope=slope.item(),
+        intercept=intercept.item(),
+        r_squared=1 - (residual.square().mean() / y.var(unbiased=False)).item(),
+        rank_correlation=float(spearmanr(x.numpy(), y.numpy()).statistic),
+        pairs=len(x),
+    )
+
+
+def _leaf_distances(embeddings: Tensor, own: Tensor, indices: Tensor) -> Tensor:
+    """The leaf's terms among the images `indices`, [n, n]."""
+    position = {index: i for i, index in enumerate(own.tolist())}
+    where = torch.tensor([position.get(index, -1) for index in indices.tolist()])
+    there = where >= 0
+    terms = (there[:, None] != there[None]).double()
+    present = embeddings[where[there]]
+    terms[there.nonzero(), there.nonzero().T] = squared_euclidean_distance(present, present).double()
+    return terms

@@ -1,0 +1,137 @@
+"""Explain a pair: the tree of distances of two photos, with both SFAM maps at every node (HEML section 1.6)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.explanation.additive import AdditiveFit, leaf_term
+from tasks.explanation.record import AdditiveReading, NodeExplanation, PairExplanation
+from tasks.explanation.sfam import PairMaps, explain_pairs, to_picture_size
+from tasks.metric.distances import bounded_snr_distance, snr_distance, squared_euclidean_distance
+from tasks.metric.evaluation import percentile
+from tasks.metric.trained_tree import TrainedTree
+from tasks.segments.compose import compose, present
+from tasks.segments.decoded import resize_image, resize_label_map
+from tasks.segments.tree import TreeNode
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentedPhoto:
+    """A photo with its label map.
+
+    Attributes:
+        image: uint8 [3, h, w].
+        label_map: uint8 [h, w], class ids of the trained tree's class table.
+        name: file name to show.
+        label: where known.
+    """
+
+    image: NDArray[np.uint8]
+    label_map: NDArray[np.uint8]
+    name: str
+    label: str | None = None
+
+
+def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> PairExplanation:
+    """Explain two photos under a trained tree.
+
+    Args:
+        trained: the tree.
+        a, b: the photos.
+
+    Raises:
+        InputError: a checkpoint is missing or damaged.
+    """
+    size = trained.options.size
+    images = torch.stack([torch.tensor(resize_image(photo.image, size)) for photo in (a, b)])
+    label_maps = torch.stack([torch.tensor(resize_label_map(photo.label_map, size)) for photo in (a, b)])
+    nodes, embeddings = [], {}
+    for node in trained.tree.nodes:
+        explanation, maps = _explain_node(trained, node, images, label_maps)
+        nodes.append(explanation)
+        if maps is not None:
+            embeddings[node.name] = maps.embeddings[:, 0].cpu()
+    return PairExplanation(
+        photos=(a.image, b.image),
+        names=(a.name, b.name),
+        labels=(a.label, b.label),
+        nodes=tuple(nodes),
+        additive=_additive(trained, embeddings, {node.name: node.present for node in nodes}),
+    )
+
+
+def _explain_node(
+    trained: TrainedTree, node: TreeNode, images: Tensor, label_maps: Tensor
+) -> tuple[NodeExplanation, PairMaps | None]:
+    """The node's record, and its maps where the part is in at least one photo and the node has a model."""
+    options, kept = trained.options, trained.nodes[node.name]
+    class_ids = node.class_ids(trained.classes)
+    composed = compose(images, label_maps, class_ids, options.fill)
+    there = present(label_maps, class_ids).tolist()
+    model = trained.model(node.name)
+    maps = None
+    if model is not None and any(there):
+        maps = explain_pairs(model.to(options.device), composed[:1], composed[1:])
+    # A part that only one photo has is embedded for the additive reading, but it has no distance of its own.
+    shown = maps if all(there) or options.absent == "blank" else None
+    snr = bounded = place = None
+    if shown is not None:
+        e_a, e_b = shown.embeddings.cpu()
+        snr, bounded = snr_distance(e_a, e_b).item(), bounded_snr_distance(e_a, e_b).item()
+        place = percentile(bounded, kept.quantiles)
+    return (
+        NodeExplanation(
+            name=node.name,
+            segments=node.leaves,
+            children=node.children,
+            level=node.level,
+            status=kept.status,
+            present=(there[0], there[1]),
+            snr_distance=snr,
+            bounded_distance=bounded,
+            percentile=place,
+            precision_at_1=kept.precision.at[1],
+            precision_at_1_interval=kept.precision.intervals[1],
+            composed=(composed[0].numpy(), composed[1].numpy()),
+            maps=_maps(shown, options.size) if shown else None,
+            bias_share=(shown.bias_share[0, 0].item(), shown.bias_share[0, 1].item()) if shown else None,
+        ),
+        maps,
+    )
+
+
+def _maps(maps: PairMaps, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    a, b = (to_picture_size(part, size)[0].cpu().numpy() for part in (maps.query, maps.support))
+    return a, b
+
+
+def _additive(
+    trained: TrainedTree, embeddings: dict[str, Tensor], there: dict[str, tuple[bool, bool]]
+) -> AdditiveReading | None:
+    fields = trained.facts.get("additive")
+    root = trained.tree.root.name
+    if not fields or root not in embeddings:
+        return None
+    fit = AdditiveFit(**fields)
+    terms = {}
+    for leaf in trained.tree.leaves:
+        if trained.nodes[leaf.name].status == "trained":
+            pair = embeddings.get(leaf.name, (None, None))
+            a, b = (vector if has else None for vector, has in zip(pair, there[leaf.name], strict=True))
+            terms[leaf.name] = leaf_term(a, b)
+    total = sum(terms.values())
+    distance = squared_euclidean_distance(embeddings[root][:1], embeddings[root][1:]).item()
+    predicted = fit.slope * total + fit.intercept
+    return AdditiveReading(
+        terms=terms,
+        total=total,
+        root_distance=distance,
+        predicted_root_distance=predicted,
+        residual=distance - predicted,
+        r_squared=fit.r_squared,
+        rank_correlation=fit.rank_correlation,
+        pairs=fit.pairs,
+    )

@@ -1,0 +1,108 @@
+"""The page that explains one pair: index.html, one file that asks the network for nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.explanation.picture_uri import map_uri, picture_uri
+from tasks.explanation.record import AdditiveReading, NodeExplanation, PairExplanation
+from tasks.explanation.rendering import write_html
+from tasks.explanation.tree_view import tree_view
+from tasks.explanation.wording import absence, missing
+
+# Longest sides in pixels: what the page shows at most, on a screen with two device pixels to one of CSS where small.
+PHOTO, COMPOSED, MAP = 360, 288, 144
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeView:
+    """A node as the templates show it.
+
+    Attributes:
+        index: its place in the record; ids are made of it, never of a name.
+        node: the record's node.
+        pictures: data: addresses of its picture of A and of B.
+        maps: the same of the maps; None where there is none.
+        missing: why it has no distance; empty if it has one.
+        absence: in which photo the part is absent; empty if both have it. It may have a distance all the same, where
+            the tree was trained with blank pictures.
+    """
+
+    index: int
+    node: NodeExplanation
+    pictures: tuple[str, str]
+    maps: tuple[str, str] | None
+    missing: str
+    absence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TermBar:
+    """One bar of the additive reading.
+
+    Attributes:
+        name: the leaf.
+        value: its squared distance.
+        start: where the bar starts, as a share of the chart's width.
+        width: its width, likewise.
+        absent: "absent in A" or the like; empty if both photos show the part.
+    """
+
+    name: str
+    value: float
+    start: float
+    width: float
+    absent: str
+
+
+def write_page(explanation: PairExplanation, path: Path) -> None:
+    """Writes the page of one pair.
+
+    Names and labels are data: they are shown as text whatever they hold.
+
+    Raises:
+        ValueError: if the nodes are not one tree.
+    """
+    nodes = [_node_view(index, node) for index, node in enumerate(explanation.nodes)]
+    tree = tree_view({node.name: node.children for node in explanation.nodes})
+    write_html(
+        "pair.html",
+        path,
+        explanation=explanation,
+        root=explanation.root,
+        tree=tree,
+        nodes=nodes,
+        photos=[picture_uri(photo, longest=PHOTO) for photo in explanation.photos],
+        leaves=most_alike_first(view for view in nodes if not view.node.children),
+        bars=[] if explanation.additive is None else term_bars(explanation.additive, nodes),
+    )
+
+
+def most_alike_first(leaves: Iterable[NodeView]) -> list[NodeView]:
+    """Leaves by rising distance; those without one at the end, in their order."""
+    far = 2.0  # beyond every bounded distance
+    return sorted(leaves, key=lambda view: far if view.node.bounded_distance is None else view.node.bounded_distance)
+
+
+def term_bars(additive: AdditiveReading, nodes: Sequence[NodeView]) -> list[TermBar]:
+    """Bars that add up: largest first, each starting where the one before ends; together as wide as the chart."""
+    absent = {view.node.name: view.absence for view in nodes}
+    total = sum(additive.terms.values())
+    bars, reached = [], 0.0
+    for name, value in sorted(additive.terms.items(), key=lambda term: -term[1]):
+        width = value / total if total > 0 else 0.0
+        bars.append(TermBar(name=name, value=value, start=reached, width=width, absent=absent.get(name, "")))
+        reached += width
+    return bars
+
+
+def _node_view(index: int, node: NodeExplanation) -> NodeView:
+    first, second = node.composed
+    return NodeView(
+        index=index,
+        node=node,
+        pictures=(picture_uri(first, longest=COMPOSED), picture_uri(second, longest=COMPOSED)),
+        maps=None if node.maps is None else (map_uri(node.maps[0], longest=MAP), map_uri(node.maps[1], longest=MAP)),
+        missing=missing(node),
+        absence=absence(node),
+    )

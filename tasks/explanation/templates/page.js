@@ -1,0 +1,70 @@
+"use strict";
+(() => {
+  // Pictures are in the file once, on the cards; everywhere else they are copied from there.
+  for (const image of document.querySelectorAll("img[data-of]")) {
+    image.src = document.getElementById(image.dataset.of).src;
+  }
+
+  const cards = [...document.querySelectorAll(".node")];
+  const panelOf = (card) => document.getElementById(card.getAttribute("aria-controls"));
+  let kept = cards[0];
+  let shown = cards[0];
+
+  const show = (card) => {
+    panelOf(shown).classList.remove("shown");
+    shown.classList.remove("looked-at");
+    shown = card;
+    panelOf(card).classList.add("shown");
+    card.classList.add("looked-at");
+  };
+  const keep = (card) => {
+    kept.setAttribute("aria-pressed", "false");
+    kept = card;
+    kept.setAttribute("aria-pressed", "true");
+    for (const sheets of document.querySelectorAll("[data-sheets-of]")) sheets.hidden = sheets.dataset.sheetsOf !== card.id;
+    show(card);
+  };
+  const neighbour = (card, key) => {
+    if (key === "ArrowUp" || key === "ArrowDown") {
+      return document.getElementById(key === "ArrowUp" ? card.dataset.parent : card.dataset.child);
+    }
+    const row = cards.filter((other) => other.dataset.row === card.dataset.row);
+    return row[row.indexOf(card) + (key === "ArrowLeft" ? -1 : 1)];
+  };
+
+  for (const card of cards) {
+    card.addEventListener("click", () => keep(card));
+    card.addEventListener("focus", () => keep(card));
+    card.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && show(card));
+    card.addEventListener("keydown", (event) => {
+      if (!event.key.startsWith("Arrow")) return;
+      event.preventDefault();
+      neighbour(card, event.key)?.focus();
+    });
+  }
+  // A glance ends with the pointer's leaving the tree, so that the way to the slider changes nothing.
+  document.querySelector(".tree").addEventListener("pointerleave", () => show(kept));
+
+  // A tree wider than its window is first seen where its root is.
+  const view = document.querySelector(".tree-scroll");
+  view.scrollLeft = cards[0].offsetLeft - view.clientWidth / 2;
+
+  // What is scrolled to by the keyboard must not stop under the panel that stays on top.
+  const detail = document.querySelector(".detail");
+  const makeRoom = () => {
+    const stays = getComputedStyle(detail).position === "sticky";
+    document.documentElement.style.scrollPaddingTop = stays ? `${detail.offsetHeight + 16}px` : "";
+  };
+  new ResizeObserver(makeRoom).observe(detail);
+  addEventListener("resize", makeRoom);
+
+  const slider = document.getElementById("opacity");
+  if (slider) {
+    const setOpacity = () => {
+      document.documentElement.style.setProperty("--map-opacity", slider.value / 100);
+      document.getElementById("opacity-value").textContent = `${slider.value} %`;
+    };
+    slider.addEventListener("input", setOpacity);
+    setOpacity();
+  }
+})();

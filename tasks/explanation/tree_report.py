@@ -1,0 +1,98 @@
+"""From a run's results to the record that its report page is drawn from."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from tasks.explanation.additive import AdditiveFit
+from tasks.explanation.node_sheet import sample_pictures
+from tasks.explanation.report_record import NodeReport, Score, TreeReport
+from tasks.metric.node_result import NodeResult
+from tasks.metric.options import TrainingOptions
+from tasks.metric.training_data import node_view
+from tasks.segments.decoded import decode
+from tasks.segments.label_functions import label_functions
+from tasks.segments.source import SPLITS
+from tasks.segments.store import SegmentStore
+from tasks.segments.tree import SegmentTree
+
+
+def tree_report(
+    tree: SegmentTree,
+    store: SegmentStore,
+    options: TrainingOptions,
+    results: Mapping[str, NodeResult],
+    cached: Collection[str],
+    additive: AdditiveFit | None,
+    decoded: Path,
+) -> TreeReport:
+    """Gather what the report page shows.
+
+    Args:
+        tree: the tree.
+        store: the data.
+        options: how the nodes were trained.
+        results: by node.
+        cached: names of the nodes that an earlier run trained.
+        additive: the additive fit, if there is one.
+        decoded: folder of this machine's decoded splits.
+    """
+    validation = decode(store, "validation", options.size, decoded)
+    nodes = []
+    for node in tree.nodes:
+        result = results[node.name]
+        view = node_view(validation, node.class_ids(store.classes), options.fill, options.absent)
+        sheet = Path(result.folder) / "sheet.png"
+        nodes.append(
+            NodeReport(
+                name=node.name,
+                segments=node.leaves,
+                children=node.children,
+                level=node.level,
+                status="degenerate"
+                if result.status == "degenerate"
+                else "cached"
+                if node.name in cached
+                else "trained",
+                precision_at={k: _score(result, k) for k in result.precision.at},
+                n=result.precision.n,
+                samples=tuple(sample_pictures(view, options.seed)),
+                sheets=(sheet.read_bytes(),) if sheet.is_file() else (),
+            )
+        )
+    return TreeReport(
+        data_set=store.source,
+        digest=store.digest,
+        images={split: store.rows(split) for split in SPLITS},
+        label_counts=_label_counts(store),
+        nodes=tuple(nodes),
+        segmenter_iou=store.notes.get("segmenter_iou"),
+        r_squared=additive and additive.r_squared,
+        rank_correlation=additive and additive.rank_correlation,
+        pairs=additive.pairs if additive else 0,
+        notes=tuple(_notes(tree, store, results)),
+    )
+
+
+def _score(result: NodeResult, k: int) -> Score | None:
+    value, interval = result.precision.at[k], result.precision.intervals[k]
+    return Score(value=value, interval=interval) if value is not None and interval is not None else None
+
+
+def _label_counts(store: SegmentStore) -> dict[str, dict[str, int]]:
+    counts = {split: Counter(store.columns(split, ["label"])["label"]) for split in SPLITS}
+    labels = sorted({label for split in SPLITS for label in counts[split]})
+    return {label: {split: counts[split][label] for split in SPLITS} for label in labels}
+
+
+def _notes(tree: SegmentTree, store: SegmentStore, results: Mapping[str, NodeResult]) -> list[str]:
+    leaf_of = {name: leaf.name for leaf in tree.leaves for name in leaf.classes or ()}
+    notes = [
+        f"The label is a function of one segment: {name} is present in nearly all images of one label only"
+        + (f" (leaf {leaf_of[name]})." if name in leaf_of else ".")
+        for name in label_functions(store)
+    ]
+    for name, result in results.items():
+        if result.status == "degenerate":
+            notes.append(f"{name} is degenerate, not trained: {result.reason}.")
+    return notes

@@ -1,0 +1,89 @@
+"""A node's identity: the digest of all that its weights depend on. Two nodes with one key have one result."""
+
+import ast
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import InputError
+from tasks.metric.checkpoint import file_sha256
+from tasks.metric.options import TrainingOptions
+from tasks.segments.tree import TreeNode
+
+ROOMS = Path(__file__).parent.parent
+# The modules that a node's weights and figures come from.
+CODE = (
+    *(f"metric/{name}.py" for name in (
+        "augment", "averaging", "batches", "distances", "evaluation", "losses", "model", "precision", "small_trunk",
+        "training", "training_data", "trunks",
+    )),
+    "segments/compose.py",
+    "segments/decoded.py",
+)  # fmt: skip
+
+
+@cache
+def code_version() -> str:
+    """Digest of the method's code without comments and docstrings: editing those retrains nothing."""
+    digest = hashlib.sha256()
+    for name in CODE:
+        tree = ast.parse((ROOMS / name).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                value = body[0].value
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    body[0].value = ast.Constant("")
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()
+
+
+def node_identity(
+    node: TreeNode,
+    class_ids: tuple[int, ...] | None,
+    store_digest: str,
+    options: TrainingOptions,
+    children: Sequence[str | None],
+) -> dict[str, Any]:
+    """All that a node's weights depend on, as plain values.
+
+    The node's name is not among them: renaming retrains nothing. A leaf's start does not depend on averaging.
+
+    Args:
+        node: the node.
+        class_ids: the classes that it shows; None for every pixel.
+        store_digest: of the data.
+        options: how it is trained.
+        children: SHA-256 of each child's checkpoint, in order; None for a degenerate child.
+
+    Raises:
+        InputError: the weights to start from are a file that cannot be read.
+    """
+    training = asdict(options)
+    if options.weights not in ("none", "DEFAULT"):
+        training["weights"] = _digest(Path(options.weights))
+    if not node.children:
+        del training["averaging"]
+    return {
+        "class_ids": class_ids,
+        "store": store_digest,
+        "training": training,
+        "children": list(children),
+        "code": code_version(),
+    }
+
+
+def node_key(identity: dict[str, Any]) -> str:
+    """The identity's digest, 32 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _digest(weights: Path) -> str:
+    try:
+        return file_sha256(weights)
+    except OSError as error:
+        raise InputError(f"the weights {weights} cannot be read: {error}; give none, DEFAULT or a file") from None

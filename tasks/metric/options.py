@@ -1,0 +1,84 @@
+"""What a node is trained with. Every field is part of the node's identity."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from tasks.errors import InputError
+from tasks.metric.averaging import AVERAGING_WEIGHTS, AveragingWeights
+from tasks.metric.losses import loss_family
+from tasks.metric.model import ModelSpec
+from tasks.segments.compose import FILLS, Fill
+
+Absent = Literal["skip", "blank"]
+ABSENT: tuple[Absent, ...] = get_args(Absent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How each node of a tree is trained; defaults as in method.md's readings of the paper's gaps.
+
+    Attributes:
+        trunk: name of the trunk.
+        weights: of the trunk before training: "none", "DEFAULT" or a local file.
+        embedding: dimensions of the embedding.
+        loss: name of the loss; it brings its miner and its distance.
+        size: edge of the square pictures, pixels.
+        fill: what stands where a node's segments are not.
+        absent: "skip" leaves images without any of the node's segments out; "blank" keeps them as filled pictures.
+        averaging: how a combined node weighs its children.
+        epochs: at most.
+        patience: epochs without a better held-out P@1 after which training stops.
+        batch: images a step, an equal share of each class.
+        learning_rate: AdamW's, at the start of a cosine to 0.
+        weight_decay: AdamW's.
+        seed: of initial weights, held-out tenth, batches and augmentation.
+        threads: torch's threads a task; the last bits of a sum depend on it.
+        device: "cpu" or "cuda".
+    """
+
+    trunk: str = "resnet18"
+    weights: str = "none"
+    embedding: int = 64
+    loss: str = "triplet"
+    size: int = 96
+    fill: Fill = "black"
+    absent: Absent = "skip"
+    averaging: AveragingWeights = "equal"
+    epochs: int = 12
+    patience: int = 5
+    batch: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    seed: int = 0
+    threads: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without data.
+
+        Raises:
+            InputError: a value that no training can use.
+        """
+        loss_family(self.loss)
+        choices: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+            ("fill", self.fill, FILLS),
+            ("absent", self.absent, ABSENT),
+            ("averaging", self.averaging, AVERAGING_WEIGHTS),
+            ("device", self.device, ("cpu", "cuda")),
+        )
+        for name, value, allowed in choices:
+            if value not in allowed:
+                raise InputError(f"unknown {name} {value!r}: one of {', '.join(allowed)}")
+        minimum = {"embedding": 2, "size": 16, "epochs": 1, "patience": 1, "batch": 4, "threads": 1, "seed": 0}
+        for name, least in minimum.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name} needs to be at least {least}; got {getattr(self, name)}")
+        if not self.learning_rate > 0 or not self.weight_decay >= 0:
+            raise InputError(
+                f"learning_rate needs to be > 0 and weight_decay >= 0; got {self.learning_rate}, {self.weight_decay}"
+            )
+
+    @property
+    def model(self) -> ModelSpec:
+        """What the node's model is built from."""
+        return ModelSpec(trunk=self.trunk, weights=self.weights, embedding=self.embedding, seed=self.seed)

@@ -1,0 +1,195 @@
+"""A trained tree as a folder: tree.json, one checkpoint a node, and the segmenter where there is one.
+
+The folder is all that explaining and evaluating need; it is also what the registered model carries.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import InputError
+from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.evaluation import Precision, distance_quantiles
+from tasks.metric.losses import loss_family
+from tasks.metric.model import EmbeddingModel, load_model
+from tasks.metric.node_result import NodeResult
+from tasks.metric.options import TrainingOptions
+from tasks.segments.store import SegmentStore
+from tasks.segments.tree import SegmentTree, parse_tree
+
+TREE_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedNode:
+    """What a trained tree keeps of a node.
+
+    Attributes:
+        status: "trained" or "degenerate".
+        reason: why it is degenerate, else "".
+        file: its checkpoint, relative to the folder; None if degenerate.
+        sha256: the checkpoint's digest.
+        precision: P@K on the validation split that it was trained beside.
+        quantiles: float32 [1001], of the bounded SNR distance among validation pairs; empty if degenerate.
+    """
+
+    status: str
+    reason: str
+    file: str | None
+    sha256: str | None
+    precision: Precision
+    quantiles: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrainedTree:
+    """A trained tree, opened. Open one with `open_trained_tree`.
+
+    Attributes:
+        path: its folder.
+        tree: its segment tree.
+        classes: class id to name, as in its store.
+        source: name of the data set.
+        options: how its nodes were trained.
+        nodes: by name.
+        facts: what else was written into tree.json, such as the additive fit.
+    """
+
+    path: Path
+    tree: SegmentTree
+    classes: dict[int, str]
+    source: str
+    options: TrainingOptions
+    nodes: dict[str, TrainedNode]
+    facts: dict[str, Any]
+
+    @property
+    def segmenter(self) -> Path | None:
+        """Folder of the model's own SegFormer; None if its label maps came with the photos."""
+        folder = self.path / "segmenter"
+        return folder if folder.is_dir() else None
+
+    @cached_property
+    def _models(self) -> dict[str, EmbeddingModel]:
+        return {}
+
+    def model(self, name: str) -> EmbeddingModel | None:
+        """A node's model in evaluation mode; None if the node is degenerate. Loaded once.
+
+        Raises:
+            InputError: the checkpoint is missing or its digest is wrong.
+        """
+        node = self.nodes[name]
+        if node.file is None:
+            return None
+        if name not in self._models:
+            state = load_checkpoint(self.path / node.file, node.sha256)
+            self._models[name] = load_model(self.options.model, state)
+        return self._models[name]
+
+    @property
+    def own_distance(self) -> str:
+        """Name of the distance by which the nodes find their neighbours."""
+        return loss_family(self.options.loss).own_distance
+
+
+def write_trained_tree(
+    folder: Path,
+    tree: SegmentTree,
+    store: SegmentStore,
+    options: TrainingOptions,
+    results: Mapping[str, NodeResult],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write a trained tree's folder anew. Files that can be linked are not copied.
+
+    Raises:
+        InputError: a checkpoint is missing or damaged.
+    """
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    (temporary / "nodes").mkdir(parents=True)
+    nodes = {}
+    for number, node in enumerate(tree.nodes):
+        result = results[node.name]
+        fields: dict[str, Any] = {
+            "status": result.status,
+            "reason": result.reason,
+            "file": None,
+            "sha256": result.checkpoint_sha256,
+            "precision": asdict(result.precision),
+            "quantiles": [],
+        }
+        if result.status == "trained":
+            fields["file"] = f"nodes/{number:02d}.safetensors"
+            _link(result.checkpoint, temporary / fields["file"])
+            embeddings = load_checkpoint(result.validation)["embeddings"]
+            fields["quantiles"] = [round(float(value), 6) for value in distance_quantiles(embeddings)]
+        nodes[node.name] = fields
+    description = {
+        "version": TREE_VERSION,
+        "source": store.source,
+        "store_digest": store.digest,
+        "classes": store.classes,
+        "tree": tree.to_dict(),
+        "options": asdict(options),
+        "nodes": nodes,
+        "facts": dict(facts),
+    }
+    if store.segmenter:
+        shutil.copytree(store.segmenter, temporary / "segmenter", copy_function=_link)
+    (temporary / "tree.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:
+    """Open a trained tree's folder.
+
+    Args:
+        path: the folder.
+        device: where its models are to run.
+
+    Raises:
+        InputError: it is no trained tree, or of another version.
+    """
+    try:
+        fields = json.loads((path / "tree.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            f"{path} is not a trained tree (no tree.json): give the model folder of `heml train`"
+        ) from None
+    if fields.get("version") != TREE_VERSION:
+        raise InputError(
+            f"{path} is a trained tree of version {fields.get('version')}, this is version {TREE_VERSION}: train again"
+        )
+    return TrainedTree(
+        path=path,
+        tree=parse_tree(fields["tree"], where=f"the tree of {path}"),
+        classes={int(class_id): name for class_id, name in fields["classes"].items()},
+        source=fields["source"],
+        options=TrainingOptions(**{**fields["options"], "device": device}),
+        nodes={name: _node(node) for name, node in fields["nodes"].items()},
+        facts=fields["facts"],
+    )
+
+
+def _node(fields: dict[str, Any]) -> TrainedNode:
+    quantiles = np.array(fields.pop("quantiles"), dtype=np.float32)
+    return TrainedNode(precision=Precision.from_dict(fields.pop("precision")), quantiles=quantiles, **fields)
+
+
+def _link(source: str | Path, target: str | Path) -> str:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+    return str(target)

@@ -1,0 +1,146 @@
+"""What a node sees of a store: which images, and their composed pictures, batch by batch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.metric.batches import held_out
+from tasks.metric.options import Absent, TrainingOptions
+from tasks.segments.compose import Fill, compose, present
+from tasks.segments.decoded import DecodedSplit, decode
+from tasks.segments.store import SegmentStore
+
+EVALUATION_BATCH = 128
+LEAST_IMAGES_A_LABEL = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeView:
+    """A split as a node sees it.
+
+    Attributes:
+        data: the decoded split.
+        class_ids: the classes that the node shows; None for every pixel.
+        fill: what stands elsewhere.
+        indices: int64 [n], the images that the node uses.
+    """
+
+    data: DecodedSplit
+    class_ids: tuple[int, ...] | None
+    fill: Fill
+    indices: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """int64 [n]."""
+        return self.data.labels[self.indices]
+
+    def pictures(self, positions: NDArray[np.int64], device: str) -> Tensor:
+        """Composed pictures of some of the node's images.
+
+        Args:
+            positions: int64 [b], positions in `indices`.
+            device: where to compose.
+
+        Returns:
+            uint8 [b, 3, h, w] on the device.
+        """
+        rows = self.indices[positions]
+        images = torch.from_numpy(self.data.images[rows]).to(device)
+        label_maps = torch.from_numpy(self.data.label_maps[rows]).to(device)
+        return compose(images, label_maps, self.class_ids, self.fill)
+
+    def batches(self, device: str) -> Iterator[Tensor]:
+        """All of the node's pictures in order, uint8 [b, 3, h, w] each."""
+        for start in range(0, len(self), EVALUATION_BATCH):
+            yield self.pictures(np.arange(start, min(start + EVALUATION_BATCH, len(self))), device)
+
+    def subset(self, chosen: NDArray[np.bool_]) -> "NodeView":
+        """The images of the whole split that are chosen, bool [n of the split], of those that the node uses."""
+        return NodeView(
+            data=self.data, class_ids=self.class_ids, fill=self.fill, indices=self.indices[chosen[self.indices]]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """A node's three sets of images.
+
+    Attributes:
+        train: trained on.
+        held_out: a tenth of the training split; epochs are chosen on it.
+        validation: reported on.
+        area: mean share of the pixels of a training image that the node shows, in [0, 1].
+        degenerate: why the node cannot be trained, or "".
+    """
+
+    train: NodeView
+    held_out: NodeView
+    validation: NodeView
+    area: float
+    degenerate: str
+
+
+def node_view(data: DecodedSplit, class_ids: tuple[int, ...] | None, fill: Fill, absent: Absent) -> NodeView:
+    """A split as a node sees it: with `absent` "skip" only the images that have one of its segments."""
+    used = np.ones(len(data), dtype=np.bool_)
+    if absent == "skip" and class_ids is not None:
+        for start in range(0, len(data), 1024):
+            label_maps = torch.from_numpy(data.label_maps[start : start + 1024].copy())
+            used[start : start + 1024] = present(label_maps, class_ids).numpy()
+    return NodeView(data=data, class_ids=class_ids, fill=fill, indices=np.flatnonzero(used))
+
+
+def training_data(
+    store: SegmentStore, class_ids: tuple[int, ...] | None, options: TrainingOptions, decoded: Path
+) -> TrainingData:
+    """Open a node's images.
+
+    Args:
+        store: the segment store.
+        class_ids: the classes that the node shows; None for every pixel.
+        options: size, fill, absent and seed are used.
+        decoded: folder of this machine's decoded splits.
+
+    Raises:
+        InputError: a picture of the store cannot be decoded.
+    """
+    data = decode(store, "train", options.size, decoded)
+    whole = node_view(data, class_ids, options.fill, options.absent)
+    chosen = held_out(data.labels, options.seed)
+    validation = node_view(decode(store, "validation", options.size, decoded), class_ids, options.fill, options.absent)
+    return TrainingData(
+        train=whole.subset(~chosen),
+        held_out=whole.subset(chosen),
+        validation=validation,
+        area=_area(whole),
+        degenerate=_degenerate(whole),
+    )
+
+
+def _degenerate(view: NodeView) -> str:
+    """A node with one label only, or with fewer than 8 training images of a label, is not trained (our reading)."""
+    names = view.data.label_names
+    counts = np.bincount(view.labels, minlength=len(names))
+    occurring = np.bincount(view.data.labels, minlength=len(names)) > 0
+    for name, count in zip(np.array(names)[occurring].tolist(), counts[occurring].tolist(), strict=True):
+        if count < LEAST_IMAGES_A_LABEL:
+            return f"{count} training images of the label {name!r} show it; {LEAST_IMAGES_A_LABEL} are needed"
+    return ""
+
+
+def _area(view: NodeView) -> float:
+    if view.class_ids is None:
+        return 1.0
+    if not len(view):
+        return 0.0
+    sample = view.indices[:512]
+    return float(np.isin(view.data.label_maps[sample], view.class_ids).mean())

@@ -1,0 +1,72 @@
+"""The resumable state of a training: weights, optimiser and progress after the last finished epoch, in one file."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tasks.errors import InputError
+from tasks.metric.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+
+PREFIX = "optimiser."  # of AdamW's tensors among the model's
+
+
+@dataclass
+class Progress:
+    """What a resumed training has to know besides weights and optimiser.
+
+    Attributes:
+        next_epoch: the first that has not run.
+        best_epoch: the one whose weights are kept; -1 before the first.
+        best_score: its score on the held-out tenth.
+        seconds: spent so far.
+        images: trained on so far.
+    """
+
+    next_epoch: int = 0
+    best_epoch: int = -1
+    best_score: float = -1.0
+    seconds: float = 0.0
+    images: int = 0
+
+
+def save_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+    """Write the state after an epoch, whole or not at all.
+
+    Raises:
+        OSError: the disk is full; the state before is untouched.
+    """
+    tensors = dict(model.state_dict())
+    for number, entries in optimiser.state_dict()["state"].items():
+        tensors |= {f"{PREFIX}{number}.{name}": torch.as_tensor(value) for name, value in entries.items()}
+    save_checkpoint(path, tensors, {"progress": json.dumps({"key": key, **vars(progress)})})
+
+
+def load_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
+    """Load the last finished epoch into model and optimiser, in place.
+
+    Args:
+        path: the file that `save_state` wrote.
+        key: the node's; a state of another node is not used.
+        model: of the same architecture.
+        optimiser: over the model's parameters.
+
+    Returns:
+        The progress; that of a fresh training if there is no state, or one that is damaged or does not fit.
+    """
+    try:
+        progress = json.loads(read_metadata(path)["progress"]) if path.is_file() else {}
+        if progress.pop("key", None) != key or not path.with_name("best.safetensors").is_file():
+            return Progress()
+        tensors = load_checkpoint(path)
+    except (InputError, ValueError, KeyError, OSError):
+        return Progress()
+    state: dict[int, dict[str, Tensor]] = {}
+    for name in [name for name in tensors if name.startswith(PREFIX)]:
+        _, number, entry = name.split(".")
+        state.setdefault(int(number), {})[entry] = tensors.pop(name)
+    model.load_state_dict(tensors)
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return Progress(**progress)

@@ -1,0 +1,107 @@
+"""Prefect tasks that end a training: the trained tree's folder, its report, and the registered model."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from infra.tracking import open_tracker
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from tasks.artifact_keys import artifact_key
+from tasks.explanation.additive import AdditiveFit, fit_additive
+from tasks.explanation.report_page import write_report
+from tasks.explanation.tree_report import tree_report
+from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.node_result import NodeResult
+from tasks.metric.options import TrainingOptions
+from tasks.metric.trained_tree import write_trained_tree
+from tasks.segments.store import open_store
+from tasks.segments.tree import SegmentTree, parse_tree
+from tasks.train import TrainingRun
+
+MODEL_CODE = Path(__file__).parent / "pair_model.py"
+
+
+@task(name="assemble-tree", task_run_name="assemble", tags=["report"])
+def assemble(run: TrainingRun, results: list[dict[str, Any]], cached: list[str], out: str) -> str:
+    """Write the trained tree's folder and the report page.
+
+    Args:
+        run: what all nodes shared.
+        results: every node's `NodeResult.to_dict`.
+        cached: names of the nodes that an earlier run trained.
+        out: folder for `model/` and `report.html`.
+
+    Returns:
+        The trained tree's folder.
+
+    Raises:
+        InputError: a checkpoint is missing or damaged.
+    """
+    store, options, tree = open_store(Path(run.store)), TrainingOptions(**run.options), parse_tree(run.tree)
+    by_name = {fields["node"]: NodeResult.from_dict(fields) for fields in results}
+    additive = _additive(tree, by_name)
+    model = Path(out) / "model"
+    model.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"additive": asdict(additive) if additive else None}
+    write_trained_tree(model, tree, store, options, by_name, facts)
+    report = tree_report(tree, store, options, by_name, cached, additive, Path(run.decoded))
+    write_report(report, Path(out) / "report.html")
+    tracker = open_tracker(run.tracking)
+    tracker.log_artifact(run.parent_run_id, Path(out) / "report.html", "report")
+    tracker.log_dict(run.parent_run_id, {name: result.to_dict() for name, result in by_name.items()}, "nodes.json")
+    root = by_name[tree.root.name]
+    figures = {name: value for name, value in root.precision.figures().items() if value is not None}
+    tracker.log_metrics(run.parent_run_id, figures, step=0)
+    _post(tree, by_name, cached, Path(out) / "report.html", report.notes)
+    return str(model)
+
+
+@task(name="register-model", task_run_name="register", tags=["report"])
+def register(run: TrainingRun, model: str, score: float | None) -> str:
+    """Register the trained tree as one model; the alias `champion` moves only to a better one.
+
+    Args:
+        run: what all nodes shared.
+        model: the trained tree's folder.
+        score: the root's P@1, by which models of one data set are compared.
+
+    Returns:
+        The model's address, `models:/NAME/VERSION`.
+    """
+    tracker = open_tracker(run.tracking)
+    return tracker.register_model(
+        run.parent_run_id, f"heml-{artifact_key(run.experiment)}", MODEL_CODE, {"tree": model}, score
+    )
+
+
+def _additive(tree: SegmentTree, results: dict[str, NodeResult]) -> AdditiveFit | None:
+    embeddings = {}
+    for node in (*tree.leaves, tree.root):
+        result = results[node.name]
+        if result.status == "trained":
+            tensors = load_checkpoint(result.validation)
+            embeddings[node.name] = (tensors["embeddings"], tensors["indices"])
+    root = embeddings.pop(tree.root.name, None)
+    return fit_additive(embeddings, root) if root else None
+
+
+def _post(
+    tree: SegmentTree, results: dict[str, NodeResult], cached: Sequence[str], report: Path, notes: Sequence[str]
+) -> None:
+    """The flow's artifacts: a table of P@K a level, and where the report is."""
+    for level in range(tree.root.level + 1):
+        rows = []
+        for node in tree.nodes:
+            if node.level == level:
+                result = results[node.name]
+                figures = {
+                    f"P@{k}": "-" if value is None else f"{value:.3f}" for k, value in result.precision.at.items()
+                }
+                status = "cached" if node.name in cached else result.status
+                rows.append({"node": node.name, **figures, "n": result.precision.n, "status": status})
+        create_table_artifact(key=artifact_key("level", str(level)), table=rows, description=f"P@K at level {level}")
+    lines = [f"# {tree.root.name}", "", f"Report: `{report}`", "", *(f"* {note}" for note in notes)]
+    create_markdown_artifact(key="report", markdown="\n".join(lines), description="the report of this run")
