@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from tasks.metric.options import TrainingOptions
 from tasks.segments.dataset_source import DatasetSource
 from tasks.segments.folder_source import FolderSource
+
+from tasks.metric.options import TrainingOptions
 from tasks.segments.hidden_masks import HiddenMasks
 from tasks.segments.portraits import PortraitSource, PortraitSpec
 from tasks.segments.source import Source

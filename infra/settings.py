@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         """
         if self.device == "cpu":
             return "cpu"
-        gpus = _gpu_count()
+        gpus = gpu_count()
         if self.device == "auto":
             return "cuda" if gpus else "cpu"
         # With engine "address" the GPUs are the workers': this machine may well have none.
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         if self.workers is not None:
             return self.workers
         if self.torch_device == "cuda":
-            return max(1, _gpu_count())
+            return max(1, gpu_count())
         return max(1, available_cores() // self.threads)
 
     @property
@@ -132,7 +132,8 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _gpu_count() -> int:
+def gpu_count() -> int:
+    """GPUs that torch sees in this process."""
     # Torch takes seconds to import, and `device: cpu` never needs it.
     import torch  # noqa: PLC0415
 

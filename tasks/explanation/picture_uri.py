@@ -32,5 +32,5 @@ def _webp(image: Image.Image, longest: int) -> str:
     if max(image.size) > longest:
         image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=82, alpha_quality=80)
+    image.save(buffer, "WEBP", quality=82, alpha_quality=80, method=2)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

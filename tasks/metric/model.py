@@ -31,12 +31,20 @@ class ModelSpec:
 
 
 class EmbeddingModel(nn.Module):
-    """Pictures to embeddings."""
+    """Pictures to embeddings: trunk, pooling, and an MLP with one hidden layer as the embedder."""
 
     def __init__(self, trunk: nn.Sequential, channels: int, embedding: int) -> None:
         super().__init__()
         self.trunk = trunk
-        self.embedder = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, embedding))
+        # Pooled features of an untrained trunk point nearly the same way for all pictures (cosine above 0.99), and a
+        # margin loss then pulls them into one point before it has told them apart. BatchNorm spreads them.
+        self.embedder = nn.Sequential(
+            nn.Linear(channels, channels, bias=False),
+            nn.BatchNorm1d(channels),
+            nn.ReLU(),
+            nn.Linear(channels, embedding, bias=False),
+            nn.BatchNorm1d(embedding, affine=False),
+        )
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Normalised pictures, float [n, 3, h, w], to embeddings, float32 [n, d], not L2-normalised."""

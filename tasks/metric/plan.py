@@ -8,6 +8,7 @@ from tasks.metric.averaging import AveragingWeights
 from tasks.metric.identity import node_identity, node_key
 from tasks.metric.node_result import NodeResult, finished_result
 from tasks.metric.options import TrainingOptions
+from tasks.metric.training_data import training_data
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree
 
@@ -50,3 +51,19 @@ def averaging_weights(children: Sequence[NodeResult], averaging: AveragingWeight
     else:
         weights = [1.0] * len(children)
     return weights if sum(weights) > 0 else [1.0] * len(children)
+
+
+def untrainable_leaves(
+    tree: SegmentTree, store: SegmentStore, options: TrainingOptions, decoded: Path
+) -> dict[str, str]:
+    """Leaves, from the left, up to the first that can be trained: name to the reason why it is degenerate.
+
+    All leaves are in the result only if none can be trained.
+    """
+    reasons = {}
+    for leaf in tree.leaves:
+        reason = training_data(store, leaf.class_ids(store.classes), options, decoded).degenerate
+        if not reason:
+            break
+        reasons[leaf.name] = reason
+    return reasons

@@ -37,7 +37,9 @@ def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """
     hits = np.diagonal(confusion).astype(np.float64)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
-    return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+    values = np.full(len(hits), np.nan)
+    np.divide(hits, union, out=values, where=union > 0)
+    return values
 
 
 def mean_iou(confusion: NDArray[np.int64]) -> float:

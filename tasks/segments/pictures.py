@@ -8,6 +8,7 @@ allows, is an InputError that names the file.
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,33 @@ def decode_label_map(data: bytes, name: str) -> NDArray[np.uint8]:
         return np.asarray(picture, dtype=np.uint8)
     except _BROKEN as error:
         raise InputError(f"label map {name} cannot be read ({_line(error)}): save it again as PNG") from error
+
+
+def check_label_map(
+    label_map: NDArray[np.uint8], image: NDArray[np.uint8], classes: Mapping[int, str], name: str, class_file: str
+) -> None:
+    """Check that a label map fits its photo and its class table.
+
+    Args:
+        label_map: uint8 [h, w].
+        image: uint8 [3, h, w].
+        classes: class id to name.
+        name: the label map's name, for the message.
+        class_file: where the class table comes from, for the message.
+
+    Raises:
+        InputError: its size is not the photo's, or it has an id without a name.
+    """
+    if label_map.shape != image.shape[1:]:
+        (height, width), (_, rows, columns) = label_map.shape, image.shape
+        raise InputError(
+            f"label map {name} is {width} x {height} pixels, its photo {columns} x {rows}: make them the same size"
+        )
+    unknown = [i for i in np.flatnonzero(np.bincount(label_map.ravel(), minlength=256)).tolist() if i not in classes]
+    if unknown:
+        raise InputError(
+            f"label map {name} has the class id {unknown[0]}, which {class_file} lacks: add its name, or mend the map"
+        )
 
 
 def encode_label_map(label_map: NDArray[np.uint8]) -> bytes:

@@ -1,9 +1,10 @@
 """The painter of the embedded portraits: a person and a moment in, a picture and its exact label map out.
 
 Every part is a signed distance field (negative inside), evaluated only in the part's box: the same distance gives the
-antialiased edge, the soft outline and the label map, so the three cannot disagree. A part's *style bit* turns its grain
-by a quarter: bands run across the part (0) or along it (1). The grain is brought to mean 0 and to the part's contrast
-in every single drawing, so the bit changes neither the part's mean colour nor its contrast, and not its outline at all.
+antialiased edge, the soft outline and the label map, so the three cannot disagree: a pixel belongs to the topmost part
+that covers half of it or more. A part's *style bit* turns its grain by a quarter: bands run across the part (0) or
+along it (1), finer ones on hair, hat and cloth. The grain is brought to mean 0 and to the part's contrast in every single drawing, so the bit changes
+neither the part's mean colour nor its contrast by much, and its outline not at all.
 
 Lengths are in halves of the picture's side: the canvas spans -1..1, u to the right and v downwards. The bare numbers in
 the painters are coordinates and tones of the drawing in these units; they were found by eye and mean nothing else.
@@ -132,8 +133,8 @@ ROUNDNESS = 0.10  # the same for the head alone
 BLUSH = (0.0, 0.16, 0.12)  # share of red, green and blue that the cheeks swallow
 CONTRAST = {  # standard deviation of the grain, as a share of the part's colour
     Part.SKIN: 0.14,
-    Part.HAIR: 0.17,
-    Part.HAT: 0.12,
+    Part.HAIR: 0.20,
+    Part.HAT: 0.15,
     Part.EYES: 0.25,
     Part.BROWS: 0.28,
     Part.NOSE: 0.09,
@@ -141,14 +142,13 @@ CONTRAST = {  # standard deviation of the grain, as a share of the part's colour
     Part.EARS: 0.12,
     Part.GLASSES: 0.12,
     Part.NECK: 0.09,
-    Part.CLOTH: 0.12,
+    Part.CLOTH: 0.15,
 }
-PERIOD = dict.fromkeys(CONTRAST, 0.108) | {
-    Part.HAIR: 0.13,
-    Part.HAT: 0.13,
-    Part.CLOTH: 0.135,
-}  # 0.104 is 5 of 96 pixels
-HEAD_TOP, HEAD_MIDDLE, EYE_LINE, BROW_LINE, NOSE_LINE, LIPS_LINE = -0.50, -0.01, 0.03, -0.205, 0.19, 0.335
+# Of the grain; 5 of 96 pixels are 0.104, and less would not outlive scaling to 64 pixels.
+PERIOD = dict.fromkeys(CONTRAST, 0.108) | {Part.HAIR: 0.2, Part.HAT: 0.22, Part.CLOTH: 0.24}
+# Period of style bit 1 over that of style bit 0; the small parts have no room for two.
+FINER = dict.fromkeys(CONTRAST, 1.0) | {Part.HAIR: 0.6, Part.HAT: 0.55, Part.CLOTH: 0.5}
+HEAD_TOP, HEAD_MIDDLE, EYE_LINE, BROW_LINE, NOSE_LINE, LIPS_LINE = -0.50, -0.01, 0.03, -0.205, 0.20, 0.345
 TEMPLE = -0.1  # where hair that leaves the ears free ends
 
 
@@ -191,10 +191,11 @@ class _Easel:
         return slice(max(0, int(first) - 1), max(0, int(last) + 2))
 
     def stripes(self, part: Part, across: Array, along: Array, dashes: float = 0.0) -> Array:
-        """Bands that follow each other over `across` if the part's style bit is 0, over `along` if it is 1."""
+        """Bands that follow each other over `across` if the style bit is 0; over `along`, and finer ones, if it is 1."""
+        period, phase = PERIOD[part] * self.shape.grain_period, self.shape.grain_phase
         if self.styles[part]:
             across, along = along, across
-        period, phase = PERIOD[part] * self.shape.grain_period, self.shape.grain_phase
+            period *= FINER[part]
         bands = _wave(across, period, phase)
         return bands * (1 + dashes * _wave(along, 2 * period, phase)) if dashes else bands
 
@@ -235,7 +236,8 @@ def _wave(t: Array, period: float, phase: float) -> Array:
     """A smooth wave in -1..1, of parabolas: the same on every machine, and cheaper than a sine."""
     t = t / period + phase
     t = t - np.floor(t + 0.5)
-    return t * (8 - 16 * np.abs(t))
+    wave: Array = t * (8 - 16 * np.abs(t))
+    return wave
 
 
 def _ellipse(u: Array, v: Array, width: float, height: float) -> Array:
@@ -243,14 +245,16 @@ def _ellipse(u: Array, v: Array, width: float, height: float) -> Array:
     a, b = u / width, v / height
     level = np.sqrt(a * a + b * b)
     a, b = a / width, b / height
-    return level * (level - 1) / np.sqrt(a * a + b * b + 1e-6)
+    distance: Array = level * (level - 1) / np.sqrt(a * a + b * b + 1e-6)
+    return distance
 
 
 def _box(u: Array, v: Array, width: float, height: float, corner: float) -> Array:
     """Distance to the edge of a box with round corners."""
     a, b = np.abs(u) - (width - corner), np.abs(v) - (height - corner)
     outside = np.sqrt(np.maximum(a, 0) ** 2 + np.maximum(b, 0) ** 2)
-    return outside + np.minimum(np.maximum(a, b), 0) - corner
+    distance: Array = outside + np.minimum(np.maximum(a, b), 0) - corner
+    return distance
 
 
 def _shade(colour: Colour, factor: float) -> Colour:
@@ -402,8 +406,8 @@ def _glasses(easel: _Easel) -> None:
     reach = shape.head_width + 0.05
     area = easel.area(-reach, EYE_LINE - 0.25, reach, EYE_LINE + 0.25, easel.turn)
     u, v = np.abs(area.u) - (shape.eye_gap + 0.005), area.v - EYE_LINE - 0.01
-    lens = _box(u, v, 0.195, 0.175, 0.08 + 0.09 * shape.rim_corner)
-    rims = np.abs(lens) - 0.03
+    lens = _box(u, v, 0.185, 0.165, 0.07 + 0.09 * shape.rim_corner)
+    rims = np.abs(lens) - 0.029
     bridge = np.maximum(np.abs(v + 0.03) - 0.022, np.maximum(u + 0.18, -lens))
     temple = shape.head_width - shape.eye_gap - 0.02
     temples = np.maximum(np.abs(v + 0.05) - 0.02, np.maximum(0.18 - u, u - temple))

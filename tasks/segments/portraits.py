@@ -194,6 +194,10 @@ class PortraitSource:
             for index, row in enumerate(_plan(self.spec, split))
         )
 
+    def has_mask(self, item: Item) -> bool:
+        """Every portrait has a label map."""
+        return True
+
     def load(self, item: Item) -> Photo:
         """Draw one portrait, as PNG.
 
@@ -208,8 +212,6 @@ class PortraitSource:
         Image.fromarray(drawn.image.transpose(1, 2, 0)).save(buffer, "PNG", compress_level=1)
         return Photo(buffer.getvalue(), f"{item.image_id}.png", drawn.label_map)
 
-
-# ---------------------------------------------------------------------------------------------- people and moments
 
 SHAPES: dict[str, tuple[float, float]] = {  # each measure is uniform between the two; for units see Shape
     "head_width": (0.45, 0.53),
@@ -226,7 +228,7 @@ SHAPES: dict[str, tuple[float, float]] = {  # each measure is uniform between th
     "eye_gap": (0.21, 0.24),
     "brow_tilt": (-0.015, 0.035),
     "brow_arch": (0.01, 0.06),
-    "nose_size": (0.85, 1.20),
+    "nose_size": (0.95, 1.25),
     "lips_width": (0.17, 0.24),
     "smile": (0.03, 0.10),
     "rim_corner": (0.0, 1.0),

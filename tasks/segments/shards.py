@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import InputError
+from tasks.segments.class_ids import class_id_table
 from tasks.segments.pictures import decode_image, encode_label_map
 from tasks.segments.segmenter import Segmenter
 from tasks.segments.source import SPLITS, Item, Photo, Source, Split
@@ -167,21 +168,3 @@ def _label_maps(
         table = class_id_table(segmenter.classes, classes)
         made = dict(zip(missing, (table[label_map] for label_map in segmenter.segment(images)), strict=True))
     return [made[i] if photo.label_map is None else photo.label_map for i, photo in enumerate(photos)]
-
-
-def class_id_table(own: dict[int, str], target: dict[int, str]) -> NDArray[np.uint8]:
-    """Table from one class table's ids to another's, matched by name; for label maps to be looked up in.
-
-    Returns:
-        uint8 [256].
-
-    Raises:
-        InputError: a name is missing in the target.
-    """
-    by_name = {name: class_id for class_id, name in target.items()}
-    table = np.zeros(256, dtype=np.uint8)
-    for class_id, name in own.items():
-        if name not in by_name:
-            raise InputError(f"the segmenter's class {name!r} is not among the classes {', '.join(by_name)}")
-        table[class_id] = by_name[name]
-    return table

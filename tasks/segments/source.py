@@ -68,6 +68,10 @@ class Source(Protocol):
         """
         ...
 
+    def has_mask(self, item: Item) -> bool:
+        """Whether the source has a label map for the photo."""
+        ...
+
     def load(self, item: Item) -> Photo:
         """Read one photo.
 

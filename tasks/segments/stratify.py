@@ -6,14 +6,64 @@ version of a random generator matters, and a photo more moves at most one other 
 
 import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from tasks.errors import InputError
-from tasks.segments.source import Split
+from tasks.segments.source import Item, Split
 
 Stratum = TypeVar("Stratum", bound=Hashable)
+
+
+def arrange_items(
+    items: Sequence[Item], *, where: str, validation: float | None, limit: int | None, seed: int
+) -> tuple[Item, ...]:
+    """Check the labels of a source's photos, give each a split, and keep a sample of them.
+
+    Args:
+        items: every photo of the source.
+        where: the source's description (a file, a data set), for the messages.
+        validation: share of the validation split, in (0, 1); None keeps the splits that the items have.
+        limit: how many photos to keep; None keeps all.
+        seed: of the split and of the sample.
+
+    Returns:
+        The kept items, by image_id.
+
+    Raises:
+        InputError: an id occurs twice, a label is empty, there are fewer than two labels, a label has only one photo,
+            or the share or the limit is out of range.
+    """
+    twice = [name for name, count in Counter(item.image_id for item in items).items() if count > 1]
+    if twice:
+        raise InputError(f"{where} has {some(twice)} more than once: keep one row a photo")
+    empty = [item.image_id for item in items if not item.label]
+    if empty:
+        raise InputError(f"{where} has no label for {some(empty)}: fill the cells, or leave the rows out")
+    labels = {item.image_id: item.label for item in items}
+    check_labels(labels, where)
+    if validation is not None:
+        splits = stratified_split(labels, validation, seed)
+        items = [replace(item, split=splits[item.image_id]) for item in items]
+    if limit is not None:
+        kept = stratified_sample({item.image_id: (item.split, item.label) for item in items}, limit, seed)
+        items = [item for item in items if item.image_id in kept]
+    return tuple(sorted(items, key=lambda item: item.image_id))
+
+
+def check_labels(labels: Mapping[str, str], where: str) -> None:
+    """Raise InputError unless there are two labels or more, with two photos or more each."""
+    counts = Counter(labels.values())
+    if len(counts) < 2:
+        only = f"one label only, {next(iter(counts))!r}" if counts else "no photo"
+        raise InputError(f"{where} has {only}: give photos of two labels or more, for there must be something to tell")
+    single = [label for label, count in counts.items() if count < 2]
+    if single:
+        raise InputError(
+            f"{where} has a single photo of the label {some(single)}: each split needs one; add photos, or leave it out"
+        )
 
 
 def stratified_split(labels: Mapping[str, str], validation: float, seed: int) -> dict[str, Split]:
@@ -29,14 +79,12 @@ def stratified_split(labels: Mapping[str, str], validation: float, seed: int) ->
         in validation.
 
     Raises:
-        InputError: the share is out of range, there are fewer than two labels, or a label has only one photo.
+        InputError: the share is out of range.
     """
     if not 0 < validation < 1:
-        raise InputError(f"the validation share must be between 0 and 1; got {validation}: 0.2 would do")
-    strata = _ordered(labels, seed)
-    check_labels({label: len(names) for label, names in strata.items()})
+        raise InputError(f"the validation share must lie between 0 and 1; got {validation}: 0.2 would do")
     splits: dict[str, Split] = {}
-    for names in strata.values():
+    for names in _ordered(labels, seed).values():
         held_out = min(max(math.floor(len(names) * validation + 0.5), 1), len(names) - 1)
         splits |= {name: "validation" if rank < held_out else "train" for rank, name in enumerate(names)}
     return splits
@@ -48,7 +96,7 @@ def stratified_sample(strata: Mapping[str, Stratum], limit: int, seed: int) -> f
     Args:
         strata: photo name to what the shares are kept of (label, or split and label).
         limit: how many to keep; all are kept if there are no more than that.
-        seed: another seed, another sample. A larger limit keeps (nearly) all of what a smaller one keeps.
+        seed: another seed, another sample. A larger limit keeps (nearly) all that a smaller one keeps.
 
     Returns:
         The kept names: each stratum's share by largest remainder, at least one of each.
@@ -58,39 +106,33 @@ def stratified_sample(strata: Mapping[str, Stratum], limit: int, seed: int) -> f
     """
     ordered = _ordered(strata, seed)
     if limit < len(ordered):
-        raise InputError(f"a limit of {limit} photos is too few for {len(ordered)} labels and splits: raise it")
+        raise InputError(
+            f"a limit of {limit} photos is less than one for each label and split: {len(ordered)} would do"
+        )
     if limit >= len(strata):
         return frozenset(strata)
     shares = {stratum: limit * len(names) / len(strata) for stratum, names in ordered.items()}
     quotas = {stratum: max(math.floor(share), 1) for stratum, share in shares.items()}
     # Larger remainders first; strata come sorted, so ties are broken the same way every time.
     for stratum in sorted(shares, key=lambda key: quotas[key] - shares[key]):
-        if sum(quotas.values()) < limit:
-            quotas[stratum] += 1
-    # The minimum of one each may have given away too many: the largest strata pay.
+        quotas[stratum] += sum(quotas.values()) < limit
+    # One each may have been too generous: the largest pay.
     while sum(quotas.values()) > limit:
         quotas[max(quotas, key=lambda key: quotas[key])] -= 1
     return frozenset(name for stratum, names in ordered.items() for name in names[: quotas[stratum]])
 
 
-def check_labels(counts: Mapping[str, int]) -> None:
-    """Raise InputError unless there are two labels with two photos each."""
-    if len(counts) < 2:
-        raise InputError(
-            f"photos need two labels or more to tell apart; got one label only: {next(iter(counts), '')!r}"
-        )
-    single = [label for label, count in counts.items() if count < 2]
-    if single:
-        raise InputError(
-            f"every label needs two photos or more; got one of {', '.join(map(repr, single[:5]))}: add photos, or leave it out"
-        )
+def some(names: Sequence[str]) -> str:
+    """The first few names and how many there are, for a message."""
+    shown = ", ".join(map(repr, names[:3]))
+    return shown if len(names) <= 3 else f"{shown}, ... ({len(names)} in all)"
 
 
 def _ordered(strata: Mapping[str, Stratum], seed: int) -> dict[Stratum, list[str]]:
-    """Names by stratum, in hash order; strata in the order of their text."""
+    """Names by stratum, in the order of their hashes; strata in the order of their text."""
     groups: dict[Stratum, list[str]] = defaultdict(list)
-    for name in strata:
-        groups[strata[name]].append(name)
+    for name, stratum in strata.items():
+        groups[stratum].append(name)
     return {
         stratum: sorted(groups[stratum], key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
         for stratum in sorted(groups, key=repr)

@@ -1,6 +1,7 @@
 import matplotlib
 import numpy as np
 import pytest
+
 from tasks.explanation.overlay import map_colours, map_layer, overlay
 
 

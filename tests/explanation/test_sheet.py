@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from tasks.explanation.sheet import CAPTION, GAP, MARGIN, TILE, TITLE, WIDTH, SheetRow, enlarged, write_sheet
 
 GREY = np.full((3, 48, 48), 90, np.uint8)

@@ -3,6 +3,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tasks.explanation.tree_layout import Place, tree_layout
 
 
@@ -52,7 +53,7 @@ def test_a_very_deep_tree_needs_no_deep_stack() -> None:
 def trees(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
     """Any binary tree: neighbours joined in any order."""
     row = [str(i) for i in range(draw(st.integers(1, 12)))]
-    children: dict[str, tuple[str, ...]] = {name: () for name in row}
+    children: dict[str, tuple[str, ...]] = dict.fromkeys(row, ())
     while len(row) > 1:
         at = draw(st.integers(0, len(row) - 2))
         joined = f"({row[at]} {row[at + 1]})"

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from tasks.explanation.distance_colour import distance_colour
 from tasks.explanation.record import NodeExplanation, PairExplanation
 from tasks.explanation.tree_picture import write_tree_picture

@@ -2,6 +2,7 @@ import math
 from itertools import pairwise
 
 import pytest
+
 from tasks.explanation.distance_colour import DISTANCE_STOPS, distance_colour, ink_on, luminance, score_colour
 from tasks.explanation.plain_text import drawable, fitting, font
 from tasks.explanation.record import AdditiveReading

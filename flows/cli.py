@@ -1,0 +1,326 @@
+"""The command `heml`. Exit code 0: done; 2: wrong input, said in one line.
+
+Commands import what they need when they run: `heml --help` must not wait for torch.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tasks.errors import InputError
+
+app = typer.Typer(
+    name="heml",
+    help="Why two images are alike, part by part.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
+
+
+def main() -> None:
+    """Run the command line; wrong input becomes one line and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        fail(f"{error.strerror}: {error.filename or 'no file named'}; what was finished is kept")
+
+
+def fail(message: str) -> None:
+    """Say one line on standard error and end with code 2."""
+    sys.stderr.write(f"heml: {' '.join(message.split())}\n")
+    sys.exit(2)
+
+
+@app.callback()
+def _settings(
+    home: Annotated[Path | None, typer.Option(help="folder of servers, checkpoints and runs (default .heml)")] = None,
+    engine: Annotated[str | None, typer.Option(help="threads, local (Dask on this machine) or address")] = None,
+    dask_address: Annotated[str | None, typer.Option(help="of a running Dask scheduler, for --engine address")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
+    workers: Annotated[int | None, typer.Option(help="tasks at once on this machine")] = None,
+    threads: Annotated[int | None, typer.Option(help="torch threads a task")] = None,
+) -> None:
+    # The flows read the environment, here, in a Dask worker and in a deployment alike.
+    given = {
+        "HOME": home and home.absolute(),
+        "ENGINE": engine,
+        "DASK_ADDRESS": dask_address,
+        "DEVICE": device,
+        "WORKERS": workers,
+        "THREADS": threads,
+    }
+    os.environ.update({f"HEML_{name}": str(value) for name, value in given.items() if value is not None})
+    # People read the flow's own lines; all else goes to Prefect's server, where it can be searched.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
+@app.command(epilog="Example: heml prepare --portraits 400 --out portraits")
+def prepare(
+    out: Annotated[Path, typer.Option(help="folder of the segment store")],
+    portraits: Annotated[int | None, typer.Option(help="draw so many synthetic portraits to train on")] = None,
+    cause: Annotated[str, typer.Option(help="the part that carries the portraits' label")] = "hair",
+    shortcut: Annotated[str, typer.Option(help="the part that agrees with it in training, or none")] = "cloth",
+    known_masks: Annotated[int | None, typer.Option(help="keep the masks of so many portraits only")] = None,
+    images: Annotated[Path | None, typer.Option(help="folder of photos")] = None,
+    masks: Annotated[Path | None, typer.Option(help="folder of their masks: PNG, class ids")] = None,
+    classes: Annotated[Path | None, typer.Option(help="classes.json: class id to name")] = None,
+    labels: Annotated[Path | None, typer.Option(help="labels.csv with a column id")] = None,
+    dataset: Annotated[str | None, typer.Option(help="a Hugging Face data set, by name or Parquet file")] = None,
+    image_column: Annotated[str, typer.Option(help="of the data set")] = "image",
+    mask_column: Annotated[str | None, typer.Option(help="of the data set")] = "mask",
+    label: Annotated[str, typer.Option(help="the label's column")] = "label",
+    group: Annotated[str | None, typer.Option(help="a protected attribute's column")] = None,
+    segmenter: Annotated[str | None, typer.Option(help="SegFormer by name or folder, for photos without masks")] = None,
+    fit_segmenter: Annotated[bool, typer.Option(help="train one on the photos that have masks")] = False,
+    segmenter_epochs: Annotated[int, typer.Option(help="of its training")] = 30,
+    val: Annotated[float, typer.Option(help="share of the validation split")] = 0.2,
+    limit: Annotated[int | None, typer.Option(help="take so many photos only, stratified by label")] = None,
+    seed: Annotated[int, typer.Option(help="of the split, or of the portraits")] = 0,
+) -> None:
+    """Photos to a segment store."""
+    from pydantic import ValidationError
+
+    photos: dict[str, Any]
+    split = {"label": label, "group": group, "classes": classes, "validation": val, "limit": limit, "seed": seed}
+    if (portraits is not None) + (images is not None) + (dataset is not None) != 1:
+        raise InputError("prepare takes one source of photos: --portraits N, --images FOLDER or --dataset NAME")
+    with _prefect():
+        from flows.parameters import PrepareParameters
+        from flows.prepare_data import prepare_data
+        from infra.settings import load_settings
+
+        if portraits is not None:
+            photos = {
+                "kind": "portraits",
+                "spec": _spec(portraits, cause, shortcut, val, seed),
+                "known_masks": known_masks,
+            }
+        elif images is not None:
+            if labels is None:
+                raise InputError("photos need labels: give --labels labels.csv with the columns id and " + label)
+            photos = {"kind": "folder", "images": images, "masks": masks, "labels": labels, **split}
+        else:
+            photos = {"kind": "dataset", "name": dataset, "image": image_column, "mask": mask_column, **split}
+        try:
+            parameters = PrepareParameters.model_validate(
+                {
+                    "photos": photos,
+                    "out": out,
+                    "segmenter": segmenter,
+                    "fit_segmenter": fit_segmenter,
+                    "segmenter_epochs": segmenter_epochs,
+                }
+            )
+        except ValidationError as error:
+            raise InputError(_first(error)) from None
+        load_settings()
+        prepare_data(parameters)
+
+
+@app.command(epilog="Example: heml train --store portraits --tree demo --trunk small --size 64")
+def train(
+    store: Annotated[Path, typer.Option(help="segment store of `heml prepare`")],
+    tree: Annotated[str, typer.Option(help="a preset, a YAML file, or auto")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="folder of the report and the model")] = None,
+    trunk: Annotated[str, typer.Option(help="a torchvision CNN by name, or small")] = "resnet18",
+    weights: Annotated[str, typer.Option(help="none, DEFAULT or a file")] = "none",
+    embedding: Annotated[int, typer.Option(help="dimensions")] = 64,
+    loss: Annotated[str, typer.Option(help="triplet or snr")] = "triplet",
+    size: Annotated[int, typer.Option(help="edge of the pictures, pixels")] = 96,
+    fill: Annotated[str, typer.Option(help="of what is not in a node: black, mean, blur or background")] = "black",
+    absent: Annotated[str, typer.Option(help="images without the part: skip or blank")] = "skip",
+    averaging: Annotated[str, typer.Option(help="a parent's start: equal, area or precision")] = "equal",
+    epochs: Annotated[int, typer.Option(help="at most")] = 12,
+    patience: Annotated[int, typer.Option(help="epochs without a better held-out P@K before it stops")] = 5,
+    batch: Annotated[int, typer.Option(help="images a step")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="of AdamW")] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(help="of AdamW")] = 1e-4,
+    seed: Annotated[int, typer.Option(help="of all that is random")] = 0,
+    json_file: JsonFile = None,
+) -> None:
+    """Train every node of a segment tree, as a Prefect flow."""
+    with _prefect():
+        from flows.parameters import TrainParameters
+        from flows.train_tree import runner_for, train_tree
+        from infra.settings import load_settings
+        from tasks.metric.options import TrainingOptions
+
+        options = TrainingOptions(
+            trunk=trunk,
+            weights=weights,
+            embedding=embedding,
+            loss=loss,
+            size=size,
+            fill=fill,  # type: ignore[arg-type]  # the options check it
+            absent=absent,  # type: ignore[arg-type]
+            averaging=averaging,  # type: ignore[arg-type]
+            epochs=epochs,
+            patience=patience,
+            batch=batch,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            seed=seed,
+        )
+        parameters = TrainParameters(store=store, tree=tree, out=out, options=options)
+        outcome = train_tree.with_options(task_runner=runner_for(parameters, load_settings()))(parameters)
+        typer.echo(f"model: {Path(outcome['out']) / 'model'} and {outcome['model_uri']}")
+        _write_json(json_file, {name: value for name, value in outcome.items() if name != "out"})
+
+
+@app.command(epilog="Example: heml evaluate --model run/model --store portraits")
+def evaluate(
+    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
+    json_file: JsonFile = None,
+) -> None:
+    """P@K at every node of a trained tree, on a store's validation split."""
+    from infra.settings import load_settings
+    from tasks.metric.evaluate_tree import evaluate_tree
+    from tasks.segments.store import open_store
+
+    settings = load_settings()
+    trained = _open_model(model)
+    nodes = {}
+    for name, precision in evaluate_tree(trained, open_store(store), settings.decoded):
+        node, kept = trained.tree[name], trained.nodes[name]
+        figures = "  ".join(f"P@{k} {'-' if value is None else f'{value:.3f}'}" for k, value in precision.at.items())
+        interval = precision.intervals[1]
+        bounds = f"  ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+        typer.echo(f"{name:>16}  {figures}{bounds}  n {precision.n}")
+        nodes[name] = {
+            "segments": list(node.leaves),
+            "children": list(node.children),
+            **precision.figures(),
+            "intervals": {f"precision_at_{k}": bounds for k, bounds in precision.intervals.items()},
+            "n": precision.n,
+            "status": kept.status,
+            "checkpoint_sha256": kept.sha256,
+        }
+    _write_json(json_file, {"root": trained.tree.root.name, "nodes": nodes})
+
+
+@app.command(epilog="Example: heml explain a.jpg b.jpg --model run/model --out explanation")
+def explain(
+    photo_a: Annotated[Path, typer.Argument(help="a photo")],
+    photo_b: Annotated[Path, typer.Argument(help="another one")],
+    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    out: Annotated[Path, typer.Option(help="folder of index.html, tree.png and explanation.json")],
+    mask_a: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
+    mask_b: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
+) -> None:
+    """Why two photos are alike: the tree of distances with a map at every node."""
+    from tasks.explanation.explain_photos import explain_photos
+
+    explanation = explain_photos(_open_model(model), (photo_a, photo_b), (mask_a, mask_b), out)
+    root = explanation.root
+    if root.bounded_distance is not None and root.percentile is not None:
+        typer.echo(
+            f"similarity {1 - root.bounded_distance:.2f}; "
+            f"closer than {100 - root.percentile:.0f} % of the pairs in the validation data"
+        )
+    typer.echo(f"page: {out / 'index.html'}")
+
+
+@app.command(epilog="Example: heml export --store portraits --node hair --out hair --tree demo")
+def export(
+    store: Annotated[Path, typer.Option(help="segment store")],
+    node: Annotated[str, typer.Option(help="name of a node")],
+    out: Annotated[Path, typer.Option(help="folder for the pictures")],
+    tree: Annotated[str, typer.Option(help="a preset, a YAML file, or auto")] = "auto",
+    fill: Annotated[str, typer.Option(help="of what is not in the node")] = "black",
+    limit: Annotated[int | None, typer.Option(help="so many of each split only")] = None,
+) -> None:
+    """Write what a node sees of each photo, in full size."""
+    from flows.trees import resolve_tree
+    from tasks.segments.export import export_node
+    from tasks.segments.store import open_store
+
+    opened = open_store(store)
+    written = export_node(opened, resolve_tree(tree, opened)[node], fill, out, limit)
+    typer.echo(f"{written} pictures of {node} in {out}")
+
+
+@app.command(epilog="Example: heml up")
+def up() -> None:
+    """Start Prefect's server and MLflow's UI on this machine, until Ctrl-C."""
+    from infra.services import up as services_up
+    from infra.settings import load_settings
+
+    with services_up(load_settings()) as services:
+        typer.echo(f"Prefect  {services.prefect_ui}\nMLflow   {services.mlflow}")
+        typer.echo("Ctrl-C stops them." if services.started else "Both were running already.")
+        services.wait()
+
+
+@app.command(epilog="Example: heml demo")
+def demo(
+    keep: Annotated[bool, typer.Option(help="leave both servers running afterwards, until Ctrl-C")] = False,
+) -> None:
+    """The whole job on synthetic portraits: segment, train, explain."""
+    if not keep:
+        with _prefect():
+            from flows.demo import run_demo
+
+            run_demo()
+            typer.echo("servers    `heml up` starts Prefect's UI and MLflow's and says where they are")
+        return
+    from infra.services import up as services_up
+    from infra.settings import load_settings
+
+    with services_up(load_settings()) as services, _prefect():
+        from flows.demo import run_demo
+
+        run_demo()
+        typer.echo(f"Prefect    {services.prefect_ui}\nMLflow     {services.mlflow}\nCtrl-C stops both.")
+        services.wait()
+
+
+@contextmanager
+def _prefect() -> Iterator[None]:
+    """A Prefect server for the flow's time: the one that runs, or one of our own."""
+    from flows.terminal import prefect_at_terminal
+
+    with prefect_at_terminal():
+        yield
+
+
+def _open_model(model: str) -> Any:
+    from infra.settings import load_settings
+    from tasks.metric.trained_tree import open_trained_tree
+
+    settings = load_settings()
+    if model.startswith(("models:", "runs:")):
+        from infra.mlflow_tracking import fetch_model
+
+        return open_trained_tree(fetch_model(model, settings), settings.torch_device)
+    return open_trained_tree(Path(model), settings.torch_device)
+
+
+def _spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> Any:
+    from tasks.segments.portraits import PortraitSpec
+
+    validation = round(portraits * val / (1 - val)) if 0 < val < 1 else 0
+    part = None if shortcut == "none" else shortcut
+    return PortraitSpec(train=portraits, validation=validation, cause=cause, shortcut=part, seed=seed)
+
+
+def _first(error: Any) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r}"
+
+
+def _write_json(path: Path | None, value: dict[str, Any]) -> None:
+    if path is not None:
+        path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Photos to a segment store: segmenter where one is needed, then the shards, each a task of its own."""
+
+import shutil
+from typing import Any
+
+from infra.runners import check_engine, task_runner, training_resources
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from tasks.segments.fit_segmenter import SegmenterOptions
+
+from flows.console import say
+from flows.parameters import PrepareParameters
+from infra.settings import Settings, load_settings
+from tasks.errors import InputError
+from tasks.prepare import fit_source_segmenter, keep_segmenter, make_store_shard
+from tasks.segments.segmenter import load_segmenter
+from tasks.segments.shards import plan_shards, shard_is_made
+from tasks.segments.source import SPLITS
+from tasks.segments.source_segmenter import is_fitted
+from tasks.segments.store import open_store, shard_path
+
+
+@flow(name="prepare-data", task_runner=task_runner(load_settings()))
+def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
+    """Make a segment store, or what is missing of it.
+
+    Args:
+        parameters: where the photos come from, and where the store goes.
+
+    Returns:
+        "store" (folder), "digest", "images" by split, "made" (number of shards made now), and the segmenter's figures.
+
+    Raises:
+        InputError: a photo, a mask, a label or a class is wrong; shards that are done stay done.
+    """
+    settings = load_settings()
+    check_engine(settings)
+    source, store = parameters.photos.source(), parameters.out.resolve()
+    classes, segmenter = source.classes(), store / "segmenter"
+    notes: dict[str, Any] = {}
+    with training_resources(settings):
+        if parameters.fit_segmenter:
+            say("training a SegFormer on the photos that have masks")
+            options = SegmenterOptions(epochs=parameters.segmenter_epochs, size=parameters.segmenter_size)
+            notes = fit_source_segmenter.submit(source, options, 0, str(segmenter)).result()
+            say(f"segmenter: mean IoU {notes['segmenter_miou']:.3f} on photos held out")
+        elif parameters.segmenter:
+            keep_segmenter.submit(parameters.segmenter, str(segmenter)).result()
+        elif segmenter.is_dir():
+            shutil.rmtree(segmenter)  # of an earlier preparation, which this one does not use
+    digest = None
+    if segmenter.is_dir():
+        loaded = load_segmenter(str(segmenter))
+        classes, digest = classes or loaded.classes, loaded.digest
+    if not classes:
+        raise InputError("the photos have no masks: give --segmenter NAME, or --masks and --classes")
+    plans = plan_shards(source, classes, digest)
+    folder = str(segmenter) if digest else None
+    with training_resources(settings):
+        futures = [make_store_shard.submit(source, plan, str(store), classes, folder) for plan in plans]
+    shards = _collect(futures)
+    for split in SPLITS:  # shards of an earlier, larger preparation
+        for path in (store / f"split={split}").glob("part-*.parquet"):
+            if path not in {shard_path(store, plan.split, plan.part) for plan in plans}:
+                path.unlink()
+    opened = open_store(store)
+    images = {split: opened.rows(split) for split in SPLITS}
+    say(f"store: {store}, {images['train']} training and {images['validation']} validation images")
+    made = sum(shard["made"] for shard in shards)
+    return {"store": str(store), "digest": opened.digest, "images": images, "made": made, **notes}
+
+
+def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRunner[PrefectFuture[Any]]:
+    """The engine for a run: the settings' one, or threads where the store is whole and no segmenter is to be made.
+
+    Raises:
+        InputError: the source's description is wrong.
+    """
+    source, store = parameters.photos.source(), parameters.out.resolve()
+    options = SegmenterOptions(epochs=parameters.segmenter_epochs, size=parameters.segmenter_size)
+    if parameters.segmenter or (parameters.fit_segmenter and not is_fitted(source, options, 0, store / "segmenter")):
+        return task_runner(settings)
+    segmenter = load_segmenter(str(store / "segmenter")) if parameters.fit_segmenter else None
+    plans = plan_shards(source, source.classes(), segmenter and segmenter.digest)
+    return ThreadPoolTaskRunner(2) if all(shard_is_made(store, plan) for plan in plans) else task_runner(settings)
+
+
+def _collect(futures: list[PrefectFuture[Any]]) -> list[dict[str, Any]]:
+    """Wait for every shard, also after one failed: what can be made is made, and the first cause is raised."""
+    shards, failed = [], []
+    for number, future in enumerate(futures, start=1):
+        future.wait()
+        if not future.state.is_completed():
+            failed.append(future)
+            continue
+        shards.append(future.result())
+        done = "made" if shards[-1]["made"] else "there"
+        say("[{}/{}] {split} shard {part}: {rows} images, ".format(number, len(futures), **shards[-1]) + done)
+    for future in failed:
+        future.result(raise_on_failure=True)
+    return shards

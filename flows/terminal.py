@@ -1,0 +1,31 @@
+"""A flow started by a person at a terminal: a Prefect server for its time, and its lines on the screen."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+from infra.prefect_server import prefect_server
+from infra.settings import load_settings
+
+FLOWS = ("flows.prepare_data", "flows.train_tree")
+
+
+@contextmanager
+def prefect_at_terminal() -> Iterator[str]:
+    """Yield the API's address of the server that runs for this home, or of one that ends with the context.
+
+    Raises:
+        InputError: `PREFECT_API_URL` names a server that does not answer.
+    """
+
+    def import_flows() -> None:
+        for name in FLOWS:
+            import_module(name)
+
+    with prefect_server(load_settings(), while_starting=import_flows) as address:
+        console = import_module("flows.console")
+        token = console.at_terminal.set(True)
+        try:
+            yield address
+        finally:
+            console.at_terminal.reset(token)

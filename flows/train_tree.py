@@ -1,0 +1,165 @@
+"""Train a tree: the segment tree is the flow's graph, one task run a node, a parent waits for its children's tasks."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from infra.runners import check_engine, task_runner, training_resources
+from infra.tracking import open_tracker
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from flows.console import say
+from flows.parameters import TrainParameters
+from flows.trees import resolve_tree
+from infra.settings import Settings, load_settings
+from tasks.errors import InputError
+from tasks.metric.node_result import NodeResult
+from tasks.metric.options import TrainingOptions
+from tasks.metric.plan import finished_nodes, untrainable_leaves
+from tasks.report import assemble, register
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.tree import SegmentTree
+from tasks.train import TrainingRun, decode_store, train
+
+
+@flow(name="train-tree", task_runner=task_runner(load_settings()))
+def train_tree(parameters: TrainParameters) -> dict[str, Any]:
+    """Train every node of a segment tree, evaluate each, and register the trained tree as one model.
+
+    Args:
+        parameters: the store, the tree, and how its nodes are trained.
+
+    Returns:
+        What the command `heml train --json` writes, and the folder of the results under "out".
+
+    Raises:
+        InputError: the store, the tree or the options cannot be used; nodes that are done stay done.
+    """
+    settings = load_settings()
+    check_engine(settings)
+    store = open_store(parameters.store.resolve())
+    tree = resolve_tree(parameters.tree, store)
+    options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
+    tracker = open_tracker(settings.tracking_uri)
+    tracker.prepare(store.source)
+    run_id = tracker.start_run(
+        store.source,
+        str(flow_run.get_name()),
+        params={**asdict(options), "store": str(store.path), "tree": parameters.tree},
+        tags={"prefect.flow_run_id": str(flow_run.get_id())},
+    )
+    run = TrainingRun(
+        store=str(store.path),
+        tree=tree.to_dict(),
+        options=asdict(options),
+        nodes=str(settings.nodes),
+        decoded=str(settings.decoded),
+        tracking=settings.tracking_uri,
+        experiment=store.source,
+        parent_run_id=run_id,
+    )
+    try:
+        tracker.log_dataset_input(run_id, store.source, store.digest, run.store)
+        done = finished_nodes(tree, store, options, settings.nodes)
+        say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before")
+        outcome = _run(parameters, settings, run, tree, store, options)
+    except BaseException:
+        tracker.end_run(run_id, "FAILED")
+        raise
+    tracker.end_run(run_id, "FINISHED")
+    return outcome
+
+
+def runner_for(parameters: TrainParameters, settings: Settings) -> TaskRunner[PrefectFuture[Any]]:
+    """The engine for a run: the settings' one, or threads where no node is left to train.
+
+    Raises:
+        InputError: the store or the tree cannot be used.
+    """
+    store = open_store(parameters.store.resolve())
+    tree = resolve_tree(parameters.tree, store)
+    options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
+    if len(finished_nodes(tree, store, options, settings.nodes)) == len(tree.nodes):
+        return ThreadPoolTaskRunner(max_workers=2)
+    return task_runner(settings)
+
+
+def _run(
+    parameters: TrainParameters,
+    settings: Settings,
+    run: TrainingRun,
+    tree: SegmentTree,
+    store: SegmentStore,
+    options: TrainingOptions,
+) -> dict[str, Any]:
+    decoded = decode_store.submit(run)
+    decoded.result()
+    reasons = untrainable_leaves(tree, store, options, settings.decoded)
+    if len(reasons) == len(tree.leaves):
+        name, reason = next(iter(reasons.items()))
+        raise InputError(
+            f"every leaf of the tree is degenerate, so there is nothing to explain by; {name}: {reason}: "
+            "take larger segments or more images"
+        )
+    futures: dict[str, PrefectFuture[Any]] = {}
+    with training_resources(settings):
+        for node in tree.nodes:
+            futures[node.name] = train.submit(node.name, run, [futures[child] for child in node.children])
+    results, cached = _collect(futures, len(tree.nodes))
+    out = (parameters.out or settings.home / "runs" / f"{store.source}-{results[tree.root.name].key[:12]}").resolve()
+    fields = [result.to_dict() for result in results.values()]
+    model = assemble.submit(run, fields, sorted(cached), str(out)).result()
+    address = register.submit(run, model, results[tree.root.name].precision.at[1]).result()
+    say(f"report: {out / 'report.html'}")
+    return {
+        **_outcome(tree, results, cached),
+        "mlflow_run_id": run.parent_run_id,
+        "model_uri": address,
+        "out": str(out),
+    }
+
+
+def _collect(futures: Mapping[str, PrefectFuture[Any]], total: int) -> tuple[dict[str, NodeResult], set[str]]:
+    """Wait for every node, also after one failed: what can be trained is trained, and the first cause is raised."""
+    results, cached, failed = {}, set(), []
+    for number, (name, future) in enumerate(futures.items(), start=1):
+        future.wait()
+        if not future.state.is_completed():
+            failed.append(future)
+            say(f"[{number:2d}/{total}] {name}: {future.state.name}")
+            continue
+        results[name] = NodeResult.from_dict(future.result())
+        if future.state.name == "Cached":
+            cached.add(name)
+        say(f"[{number:2d}/{total}] {_line(results[name], name in cached)}")
+    for future in failed:
+        future.result(raise_on_failure=True)  # children come first: the first failure is a cause, not a consequence
+    return results, cached
+
+
+def _line(result: NodeResult, cached: bool) -> str:
+    if result.status == "degenerate":
+        return f"{result.node}: degenerate, {result.reason}"
+    value, interval = result.precision.at[1], result.precision.intervals[1]
+    figure = f"P@1 {value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if value is not None and interval else "P@1 -"
+    return f"{result.node}: {figure}, n {result.precision.n}, " + ("cached" if cached else f"{result.seconds:.0f} s")
+
+
+def _outcome(tree: SegmentTree, results: Mapping[str, NodeResult], cached: set[str]) -> dict[str, Any]:
+    nodes = {}
+    for node in tree.nodes:
+        result = results[node.name]
+        nodes[node.name] = {
+            "segments": list(node.leaves),
+            "children": list(node.children),
+            **result.precision.figures(),
+            "intervals": {f"precision_at_{k}": interval for k, interval in result.precision.intervals.items()},
+            "n": result.precision.n,
+            "status": "cached" if node.name in cached else result.status,
+            "seconds": result.seconds,
+            "checkpoint_sha256": result.checkpoint_sha256,
+        }
+    return {"root": tree.root.name, "nodes": nodes}

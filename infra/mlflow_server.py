@@ -1,0 +1,84 @@
+"""MLflow's user interface over the runs of this home, or the MLflow server that the settings name."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from infra import processes
+from infra.running import running_server
+from infra.settings import Settings
+from tasks.errors import InputError
+
+PREFERRED_PORT = 5000
+
+
+@contextmanager
+def mlflow_server(settings: Settings) -> Iterator[str]:
+    """Yield the address of MLflow's user interface: the one that is there, or a temporary one of our own.
+
+    Raises:
+        InputError: ``mlflow_uri`` is the address of a server, and nobody answers there.
+        ServerError: the server that was started died or did not answer within 120 s.
+    """
+    if there := existing_server(settings):
+        yield there
+        return
+    with processes.orderly_end():
+        with starting(settings):
+            server = start_server(settings)
+            try:
+                processes.wait_until_healthy(server)
+            except BaseException:
+                processes.stop(server)
+                raise
+        try:
+            yield server.url
+        finally:
+            processes.stop(server)
+
+
+def starting(settings: Settings) -> AbstractContextManager[None]:
+    """The lock that a start holds, as does ``MlflowTracker.prepare``: two at once would both create the tables."""
+    return processes.locked(settings.home / "mlflow.lock")
+
+
+def existing_server(settings: Settings) -> str | None:
+    """The address of the server to use, if there is one.
+
+    Raises:
+        InputError: ``mlflow_uri`` is the address of a server, and nobody answers there.
+    """
+    uri = settings.tracking_uri.rstrip("/")
+    if uri.startswith(("http://", "https://")):
+        if not processes.answers(f"{uri}/health", timeout=5):
+            raise InputError(f"no MLflow server answers at {uri} (HEML_MLFLOW_URI): start it, or unset HEML_MLFLOW_URI")
+        return uri
+    return running_server(settings, "mlflow")
+
+
+def start_server(settings: Settings) -> processes.Server:
+    """Start a server over the tracking database and return at once."""
+    # MLflow takes a port number, not a socket: freed here, it could be lost to another process, which the log tells.
+    with processes.listen(PREFERRED_PORT) as listener:
+        port = listener.getsockname()[1]
+    url = f"http://{processes.LOOPBACK}:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", processes.LOOPBACK, "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", settings.tracking_uri]
+    # Artifacts are read from the folder where the runs wrote them, not passed through the server.
+    command += ["--no-serve-artifacts", "--default-artifact-root", settings.mlflow_artifacts.as_uri()]
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return processes.start(
+        "MLflow server",
+        command,
+        environment={
+            **os.environ,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+            # Eight more processes that judge language models, and half of the start.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
+        url=url,
+        health=f"{url}/health",
+        log=settings.logs / "mlflow.log",
+    )

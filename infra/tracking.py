@@ -1,0 +1,151 @@
+"""Where runs, figures, files and models are kept: a small protocol, MLflow behind it, and a double for tests.
+
+Tasks are handed the address of the tracking store and open it themselves: a tracker is not sent between processes.
+MLflow itself is imported only when it is used; it takes seconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from infra.memory_tracker import MemoryTracker, RunStatus
+from infra.settings import Settings
+from tasks.errors import InputError
+
+
+class Tracker(Protocol):
+    """What tasks need of a tracking store.
+
+    From ``start_run`` to ``end_run`` nothing raises: what cannot be tracked in the middle of a training is counted in
+    ``missing`` and said once, as a warning. A run that could not be started has the id ``""``, which the other methods
+    take and skip.
+    """
+
+    @property
+    def missing(self) -> int:
+        """How many calls of this process were lost."""
+        ...
+
+    def prepare(self, experiment: str, artifacts: Path | None = None) -> None:
+        """Create the store and the experiment if there are none. Called once, by the flow, before any task.
+
+        Args:
+            experiment: its name; one a data set.
+            artifacts: folder for the files of its runs; by default ``mlflow-artifacts`` beside the database file, or
+                where a tracking server keeps them.
+
+        Raises:
+            InputError: the store does not answer, or the experiment was deleted.
+        """
+        ...
+
+    def start_run(
+        self,
+        experiment: str,
+        name: str,
+        *,
+        parent_run_id: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Open a run, below another one if that is given, and return its id."""
+        ...
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+        """Log figures; NaN and infinity are kept as such. Names: letters, digits, ``_-./ ``, no ``@``."""
+        ...
+
+    def log_artifact(self, run_id: str, path: str | Path, folder: str = "") -> None:
+        """Keep a copy of a file under the run's ``folder``."""
+        ...
+
+    def log_dict(self, run_id: str, content: Mapping[str, Any], file: str) -> None:
+        """Keep a mapping as a JSON or YAML file, after the ending of ``file``."""
+        ...
+
+    def log_dataset_input(self, run_id: str, name: str, digest: str, source: str) -> None:
+        """Say which data the run was trained on: the store's name, digest and folder."""
+        ...
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        ...
+
+    def end_run(self, run_id: str, status: RunStatus) -> None:
+        """Close a run."""
+        ...
+
+    def register_model(
+        self,
+        run_id: str,
+        name: str,
+        code: Path,
+        artifacts: Mapping[str, str],
+        score: float | None,
+        *,
+        code_paths: Sequence[str] = (),
+    ) -> str:
+        """Register a version of a model; the alias ``champion`` moves to it only from a version with a lower score.
+
+        Args:
+            run_id: the run that made it.
+            name: of the registered model.
+            code: Python file that calls ``mlflow.models.set_model`` (models from code). Its ``predict`` has to take a
+                ``pandas.DataFrame`` and say so, or MLflow warns.
+            artifacts: folders that the code needs, by name.
+            score: higher is better; None if there is none, which beats nothing. The first version always has the alias.
+            code_paths: packages to carry along, for use where this project is not installed.
+
+        Returns:
+            ``models:/NAME/VERSION``.
+        """
+        ...
+
+
+def open_tracker(uri: str) -> Tracker:
+    """The tracker of an address, one a process: MLflow's, or ``memory:NAME`` for a double that lives in the process."""
+    return _open(uri)
+
+
+@cache
+def _open(uri: str) -> Tracker:
+    if uri.startswith("memory:"):
+        return MemoryTracker()
+    from infra.mlflow_tracking import MlflowTracker  # noqa: PLC0415 (takes seconds)
+
+    return MlflowTracker(uri)
+
+
+def fetch_model(uri: str, settings: Settings, artifact: str = "tree") -> Path:
+    """The local folder of a trained tree.
+
+    Args:
+        uri: ``models:/NAME@champion``, ``models:/NAME/3``, ``models:/NAME`` (the latest), ``runs:/RUN/PATH``, or a
+            local folder: a registered model's or the tree's own.
+        settings: whose tracking store is meant.
+        artifact: the model's folder that is wanted, by its name in the model.
+
+    Raises:
+        InputError: there is no such folder or model.
+    """
+    if uri.startswith(("models:/", "runs:/")):
+        from infra.mlflow_models import download_model  # noqa: PLC0415 (as above)
+
+        folder = download_model(uri, settings.tracking_uri)
+    else:
+        folder = Path(uri).expanduser().absolute()
+        if not folder.is_dir():
+            raise InputError(
+                f"no trained tree at {folder}: give the folder that `heml train` wrote, or models:/NAME@champion"
+            )
+    description = folder / "MLmodel"
+    if not description.exists():
+        return folder
+    try:
+        inside = yaml.safe_load(description.read_text())["flavors"]["python_function"]["artifacts"][artifact]["path"]
+    except (KeyError, TypeError, yaml.YAMLError) as error:
+        raise InputError(f"the model at {folder} has no {artifact}: it was not registered by `heml train`") from error
+    return folder / str(inside)

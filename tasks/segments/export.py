@@ -1,0 +1,53 @@
+"""A node's composed pictures as files, for anyone who wants to see what it sees."""
+
+import re
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from tasks.errors import InputError
+from tasks.segments.compose import FILLS, Fill, compose, present
+from tasks.segments.pictures import decode_image, decode_label_map, encode_image
+from tasks.segments.source import SPLITS
+from tasks.segments.store import SegmentStore
+from tasks.segments.tree import TreeNode
+
+
+def export_node(store: SegmentStore, node: TreeNode, fill: str, out: Path, limit: int | None = None) -> int:
+    """Write a node's pictures in full size, as `out/SPLIT/LABEL/IMAGE_ID.png`; images without the part are left out.
+
+    Args:
+        store: the segment store.
+        node: the node.
+        fill: what stands where the node's segments are not, one of `FILLS`.
+        out: the folder.
+        limit: so many images of each split are looked at; None for all.
+
+    Returns:
+        The number of pictures written.
+
+    Raises:
+        InputError: unknown fill.
+    """
+    if fill not in FILLS:
+        raise InputError(f"unknown fill {fill!r}: one of {', '.join(FILLS)}")
+    checked: Fill = fill
+    class_ids, written = node.class_ids(store.classes), 0
+    for split in SPLITS:
+        for row in islice(store.iterate(split), limit):
+            image = torch.from_numpy(decode_image(row.image, row.image_id).copy())[None]
+            label_map = torch.from_numpy(decode_label_map(row.mask, row.image_id).copy())[None]
+            if not present(label_map, class_ids).item():
+                continue
+            # Labels and ids are data: no part of them may leave the folder.
+            folder = out / split / _file_name(row.label)
+            folder.mkdir(parents=True, exist_ok=True)
+            picture = compose(image, label_map, class_ids, checked)[0].numpy()
+            (folder / f"{_file_name(row.image_id)}.png").write_bytes(encode_image(picture))
+            written += 1
+    return written
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", text).lstrip(".") or "_"

@@ -1,0 +1,496 @@
+"""Train a SegFormer on the photos that have label maps, and say how good it is on those held out.
+
+The network and its files are those of the published SegFormers, so any tool that reads one reads these, and training
+may start from one. Two departures make it learn from a few hundred photos on a CPU within a minute: a stem of
+stride 2, so that small parts survive (logits come at half the input's size instead of a quarter), and
+convolutions initialised by their fan-out as in the authors' code (transformers uses a normal distribution of 0.02).
+
+Everything random comes from the seed: the same seed, machine and number of threads give the same weights.
+"""
+
+import math
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import nn
+from torch.nn import functional as F
+from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+
+from tasks.errors import InputError
+from tasks.segments.iou import confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
+from tasks.segments.segmenter import (
+    Segmenter,
+    autocast,
+    check_config,
+    first_line,
+    place,
+    quiet_transformers,
+    unused_name,
+)
+
+LabelledPhoto = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Progress = Callable[[int, int, float], None]
+
+_SIDE_STEP = 32  # input sides are multiples of the deepest stage's stride in a published SegFormer
+CLASSIFIER = "decode_head.classifier"  # the layer whose outputs are the classes
+_OUTSIDE = -1  # label of pixels that an augmentation brings in from outside the photo
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterOptions:
+    """What to train and how. The defaults are the preset "tiny": 0.5 million parameters.
+
+    Attributes:
+        start: folder or hub name of a SegFormer to start from, with a new head; None starts from scratch with the
+            sizes below.
+        depths: transformer blocks of each stage.
+        hidden_sizes: channels of each stage.
+        heads: attention heads of each stage.
+        strides: of each stage; the product of all is the deepest grid's.
+        patch_sizes: kernel of each stage's embedding.
+        decoder_size: channels of the head.
+        size: longer side of the model's input in pixels, a multiple of 32; the other side follows from the photos'
+            median proportions.
+        epochs: passes over the photos.
+        batch_size: photos a step.
+        learning_rate: peak of the one-cycle schedule. 0.005 suits "tiny" from scratch, 0.0001 a start from trained
+            weights.
+        weight_decay: of AdamW, on matrices and kernels only.
+        held_out: share of the photos kept for the report, in (0, 1).
+        flip: mirror half of the photos; classes called left/right or l_/r_ change places.
+        zoom: smallest and largest factor of the random zoom.
+        device: "cpu" or "cuda".
+    """
+
+    start: str | None = None
+    depths: tuple[int, ...] = (1, 1, 1, 1)
+    hidden_sizes: tuple[int, ...] = (16, 32, 80, 128)
+    heads: tuple[int, ...] = (1, 2, 5, 8)
+    strides: tuple[int, ...] = (2, 2, 2, 2)
+    patch_sizes: tuple[int, ...] = (3, 3, 3, 3)
+    decoder_size: int = 32
+    size: int = 128
+    epochs: int = 30
+    batch_size: int = 4
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.01
+    held_out: float = 0.2
+    flip: bool = True
+    zoom: tuple[float, float] = (0.9, 1.15)
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.size < _SIDE_STEP or self.size % _SIDE_STEP:
+            raise InputError(f"segmenter: size must be a multiple of {_SIDE_STEP}; got {self.size}: 128 would do")
+        if not 0 < self.held_out < 1:
+            raise InputError(f"segmenter: held_out must lie between 0 and 1; got {self.held_out}: 0.2 would do")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise InputError(f"segmenter: needs 1 epoch and batch or more; got {self.epochs} and {self.batch_size}")
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise InputError(f"segmenter: zoom must be two rising factors; got {self.zoom}: (0.9, 1.15) would do")
+        stages = (self.depths, self.hidden_sizes, self.heads, self.strides, self.patch_sizes)
+        if any(len(stage) != 4 for stage in stages):
+            raise InputError(f"segmenter: a SegFormer has four stages; got {', '.join(map(str, stages))}")
+
+
+SEGMENTER_PRESETS = {
+    "tiny": SegmenterOptions(),
+    # The smallest published one (MiT-B0, Xie et al. 2021), 3.7 million parameters: for thousands of photos and a GPU.
+    "b0": SegmenterOptions(
+        depths=(2, 2, 2, 2),
+        hidden_sizes=(32, 64, 160, 256),
+        strides=(4, 2, 2, 2),
+        patch_sizes=(7, 3, 3, 3),
+        decoder_size=256,
+        size=512,
+        epochs=100,
+        batch_size=8,
+        learning_rate=1e-3,
+        zoom=(0.75, 1.5),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterReport:
+    """How good a segmenter is on photos that it was not trained on, each at its own size.
+
+    Attributes:
+        mean_iou: mean of `iou` over the classes that have one.
+        iou: class name to intersection over union in [0, 1]; None where it is in neither the truth nor the prediction.
+        pixel_accuracy: share of the pixels whose class is right.
+        trained_on: photos trained on.
+        held_out: photos judged on.
+        losses: mean training loss of each epoch.
+        seconds: of training and judging.
+        parameters: number of trained weights.
+        height: of the model's input in pixels.
+        width: of the model's input in pixels.
+    """
+
+    mean_iou: float
+    iou: dict[str, float | None]
+    pixel_accuracy: float
+    trained_on: int
+    held_out: int
+    losses: tuple[float, ...]
+    seconds: float
+    parameters: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedSegmenter:
+    """A trained segmenter and its figures."""
+
+    segmenter: Segmenter
+    report: SegmenterReport
+
+
+def fit_segmenter(
+    photos: Sequence[LabelledPhoto],
+    classes: Mapping[int, str],
+    options: SegmenterOptions,
+    seed: int,
+    progress: Progress | None = None,
+) -> FittedSegmenter:
+    """Train a SegFormer and judge it on the photos held out.
+
+    Args:
+        photos: image uint8 [3, h, w] (RGB) and label map uint8 [h, w] (class ids) of each; any sizes. Each is read
+            once (those held out twice), so the sequence may decode on demand.
+        classes: class id (0..255) to name; ids may have gaps, and stay what they are.
+        options: what to train and how.
+        seed: of the weights, the held-out photos, the order and the augmentation.
+        progress: called after every epoch with the epoch (from 1), the number of epochs and the mean loss; what it
+            raises ends the training.
+
+    Raises:
+        InputError: there are fewer than two photos or classes, a label map does not fit its photo or has an id that
+            `classes` lacks, the start cannot be loaded, or the loss is not a number.
+    """
+    started = time.monotonic()
+    if len(photos) < 2 or len(classes) < 2:
+        raise InputError(
+            f"a segmenter needs two photos with masks and two classes or more; got {len(photos)} and {len(classes)}"
+        )
+    order = np.random.default_rng(seed).permutation(len(photos)).tolist()
+    held_out = min(max(round(len(photos) * options.held_out), 1), len(photos) - 1)
+    judged, trained = sorted(order[:held_out]), sorted(order[held_out:])
+
+    height, width = _input_size([photos[index][0].shape for index in trained], options.size)
+    processor = SegformerImageProcessor(size={"height": height, "width": width})
+    images, targets = _read(photos, trained, classes, processor)
+    device = torch.device(options.device)
+    model = _new_model(classes, options, torch.Generator().manual_seed(seed))
+    place(model, device)
+    losses = _train(model, images.to(device), targets.to(device), processor, classes, options, seed, progress)
+
+    segmenter = Segmenter(model, processor)
+    confusion = _judge(segmenter, photos, judged, options.batch_size)
+    iou = iou_per_class(confusion)
+    report = SegmenterReport(
+        mean_iou=mean_iou(confusion),
+        iou={name: None if np.isnan(iou[i]) else float(iou[i]) for i, name in sorted(classes.items())},
+        pixel_accuracy=pixel_accuracy(confusion),
+        trained_on=len(trained),
+        held_out=len(judged),
+        losses=losses,
+        seconds=time.monotonic() - started,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        height=height,
+        width=width,
+    )
+    return FittedSegmenter(segmenter=segmenter, report=report)
+
+
+def mirrored_classes(classes: Mapping[int, str]) -> dict[int, int]:
+    """Which class each one becomes when a photo is mirrored.
+
+    A class called `l_X` or `left X` becomes the one called `r_X` or `right X`, and the other way round; a name whose
+    counterpart is not there stays (CelebAMask-HQ's `l_lip` is the lower lip).
+    """
+    parts = {
+        class_id: found.groups()
+        for class_id, name in classes.items()
+        if (found := re.fullmatch(r"(l|r|left|right)[ _-](.+)", name.lower()))
+    }
+    ids = {sides: class_id for class_id, sides in parts.items()}
+    other = {"l": "r", "r": "l", "left": "right", "right": "left"}
+    return {
+        class_id: ids.get((other[parts[class_id][0]], parts[class_id][1]), class_id) if class_id in parts else class_id
+        for class_id in classes
+    }
+
+
+def _input_size(shapes: Sequence[tuple[int, ...]], longer: int) -> tuple[int, int]:
+    """Height and width of the model's input: the photos' median proportions, in steps of 32 pixels."""
+    ratio = float(np.median([height / width for _, height, width in shapes]))
+    shorter = max(round(longer * min(ratio, 1 / ratio) / _SIDE_STEP), 1) * _SIDE_STEP
+    return (longer, shorter) if ratio >= 1 else (shorter, longer)
+
+
+def _read(
+    photos: Sequence[LabelledPhoto],
+    chosen: Sequence[int],
+    classes: Mapping[int, str],
+    processor: SegformerImageProcessor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Photos and label maps at the model's input size.
+
+    Returns:
+        uint8 [n, 3, height, width], and uint8 [n, height, width] of places in the sorted class ids.
+    """
+    places = np.full(256, 255, np.uint8)
+    places[sorted(classes)] = np.arange(len(classes))
+    resize: Any = processor  # whose call lacks annotations for label maps
+    images, targets = [], []
+    for index in chosen:
+        image, label_map = photos[index]
+        if label_map.shape != image.shape[1:]:
+            raise InputError(
+                f"label map of photo {index} is {label_map.shape}, its photo {image.shape[1:]}: make them the same size"
+            )
+        unknown = [class_id for class_id in np.unique(label_map).tolist() if class_id not in classes]
+        if unknown:
+            raise InputError(f"label map of photo {index} has the class id {unknown[0]}, which has no name: add it")
+        sized = resize(
+            torch.from_numpy(image.copy()),
+            segmentation_maps=torch.from_numpy(places[label_map]),
+            input_data_format="channels_first",
+            do_rescale=False,
+            do_normalize=False,
+        )
+        images.append(sized["pixel_values"][0])
+        targets.append(sized["labels"][0].to(torch.uint8))
+    return torch.stack(images), torch.stack(targets)
+
+
+def _new_model(
+    classes: Mapping[int, str], options: SegmenterOptions, generator: torch.Generator
+) -> SegformerForSemanticSegmentation:
+    """A model whose outputs are the class ids: 0 to the highest, those between that no class has are unused."""
+    names = {class_id: classes.get(class_id, unused_name(class_id)) for class_id in range(max(classes) + 1)}
+    # No dropout: it draws from the process's random generator, which other threads draw from too.
+    settings: dict[str, Any] = {
+        "id2label": names,
+        "label2id": {name: class_id for class_id, name in names.items()},
+        "classifier_dropout_prob": 0.0,
+        "drop_path_rate": 0.0,
+    }
+    if options.start is None:
+        config = SegformerConfig(
+            depths=list(options.depths),
+            hidden_sizes=list(options.hidden_sizes),
+            num_attention_heads=list(options.heads),
+            strides=list(options.strides),
+            patch_sizes=list(options.patch_sizes),
+            decoder_hidden_size=options.decoder_size,
+            **settings,
+        )
+        with torch.random.fork_rng(devices=[]):
+            model = SegformerForSemanticSegmentation(config)
+        _initialise(dict(model.named_modules()), generator)
+        return model
+    check_config(options.start)
+    try:
+        with quiet_transformers(), torch.random.fork_rng(devices=[]):
+            # With output_loading_info it returns a pair, which its annotation does not say.
+            loaded: Any = SegformerForSemanticSegmentation.from_pretrained(
+                options.start,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                dtype=torch.float32,
+                **settings,
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"segmenter {options.start} cannot be loaded: {first_line(error)}") from error
+    started, notes = loaded
+    # The classifier's rows stand for other classes, and a backbone alone has no head at all.
+    new = {CLASSIFIER} | {key.rpartition(".")[0] for key in notes["missing_keys"]}
+    _initialise({name: module for name, module in started.named_modules() if name in new}, generator)
+    return cast(SegformerForSemanticSegmentation, started)
+
+
+def _initialise(modules: Mapping[str, nn.Module], generator: torch.Generator) -> None:
+    """New weights as in the SegFormer authors' code; norms keep what transformers gives them, ones and zeros."""
+    for name, module in modules.items():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            std = 0.01 if name == CLASSIFIER else math.sqrt(2 / fan_out)
+            nn.init.normal_(module.weight, std=std, generator=generator)
+        elif isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _train(
+    model: SegformerForSemanticSegmentation,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    processor: SegformerImageProcessor,
+    classes: Mapping[int, str],
+    options: SegmenterOptions,
+    seed: int,
+    progress: Progress | None,
+) -> tuple[float, ...]:
+    """Train on images uint8 [n, 3, h, w] and targets uint8 [n, h, w]; the mean loss of each epoch."""
+    device = images.device
+    generator = torch.Generator().manual_seed(seed + 1)
+    ids = sorted(classes)
+    outputs = torch.tensor(ids, device=device)
+    mirrored = mirrored_classes(classes) if options.flip else None
+    mirror = torch.tensor([ids.index(mirrored[i]) for i in ids], device=device) if mirrored is not None else None
+    weights = class_weights(targets, len(ids))
+    scale, shift = torch.tensor(processor.image_std) * 255, torch.tensor(processor.image_mean) * 255
+    scale, shift = scale.to(device).view(3, 1, 1), shift.to(device).view(3, 1, 1)
+
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=options.learning_rate,
+    )
+    steps = math.ceil(len(images) / options.batch_size) * options.epochs
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, options.learning_rate, total_steps=steps, pct_start=0.1, div_factor=10, cycle_momentum=False
+    )
+    losses = []
+    model.train(True)
+    for epoch in range(1, options.epochs + 1):
+        total = 0.0
+        for chosen in torch.split(torch.randperm(len(images), generator=generator), options.batch_size):
+            batch = (images[chosen.to(device)] - shift) / scale
+            batch, truth = augment(batch, targets[chosen.to(device)].long(), mirror, options.zoom, generator)
+            with autocast(device):
+                logits = model(pixel_values=batch).logits
+            # Only the outputs that a class has; upsampled first, so that the loss sees the finer edges.
+            logits = F.interpolate(
+                logits[:, outputs].float(), size=truth.shape[1:], mode="bilinear", align_corners=False
+            )
+            loss = F.cross_entropy(logits, truth, weight=weights, ignore_index=_OUTSIDE) + dice_loss(logits, truth)
+            if not torch.isfinite(loss):
+                raise InputError(
+                    f"the segmenter's loss is {loss.item()} in epoch {epoch}: lower its learning rate "
+                    f"({options.learning_rate})"
+                )
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(chosen)
+        losses.append(total / len(images))
+        if progress is not None:
+            progress(epoch, options.epochs, losses[-1])
+    model.train(False)
+    return tuple(losses)
+
+
+def class_weights(targets: torch.Tensor, classes: int) -> torch.Tensor:
+    """Weights of the cross entropy: one over the root of a class's share of the pixels, so that small parts count.
+
+    Args:
+        targets: uint8 [n, h, w] of classes 0 to `classes` - 1.
+        classes: their number.
+
+    Returns:
+        float32 [classes]; the mean over all pixels is 1; 0 for a class that does not occur.
+    """
+    counts = torch.bincount(targets.flatten(), minlength=classes).double()
+    shares = counts / counts.sum()
+    weights = torch.where(shares > 0, shares.clamp(min=1e-9).rsqrt(), torch.zeros_like(shares))
+    return (weights / (weights * shares).sum()).float()
+
+
+def dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """One minus the soft Dice overlap (Milletari et al. 2016), the mean over the classes in the batch.
+
+    It asks for the same thing as the IoU, and counts a nose as much as a wall.
+
+    Args:
+        logits: float32 [n, classes, h, w].
+        truth: int64 [n, h, w]; -1 is left out.
+
+    Returns:
+        float32 scalar in [0, 1].
+    """
+    inside = (truth != _OUTSIDE)[:, None]
+    wanted = F.one_hot(truth.clamp(min=0), logits.shape[1]).movedim(-1, 1) * inside
+    given = logits.softmax(dim=1) * inside
+    overlap, total = (given * wanted).sum(dim=(0, 2, 3)), (given + wanted).sum(dim=(0, 2, 3))
+    # One more pixel on both sides, so that a class of a few pixels does not swing the step.
+    dice = (2 * overlap + 1) / (total + 1)
+    return 1 - dice[wanted.sum(dim=(0, 2, 3)) > 0].mean()
+
+
+def augment(
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    mirror: torch.Tensor | None,
+    zoom: tuple[float, float],
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mirror, zoom, stretch, shift and tint a batch at random.
+
+    Args:
+        images: float32 [n, 3, h, w], normalised.
+        targets: int64 [n, h, w].
+        mirror: int64 [classes], the class that each becomes when mirrored; None mirrors nothing.
+        zoom: smallest and largest factor.
+        generator: on the CPU, so that every device gets the same draws.
+
+    Returns:
+        float32 [n, 3, h, w] and int64 [n, h, w]; pixels from outside the photo are 0 (the mean colour) and -1.
+    """
+    count, device = len(images), images.device
+
+    def draw(low: float, high: float) -> torch.Tensor:
+        return torch.rand(count, generator=generator) * (high - low) + low
+
+    factor = torch.exp(draw(math.log(zoom[0]), math.log(zoom[1])))
+    stretch = torch.exp(draw(-0.1, 0.1))
+    room = (1 - 1 / factor).abs() + 0.1
+    right, down = draw(-1, 1) * room, draw(-1, 1) * room
+    flipped = (draw(0, 1) < 0.5) & (mirror is not None)
+    zero = torch.zeros(count)
+    # Rows of the matrix that takes a place in the new picture to the place in the old one that it shows.
+    x_row = torch.stack([torch.where(flipped, -1.0, 1.0) * stretch / factor, zero, right], dim=1)
+    y_row = torch.stack([zero, 1 / factor, down], dim=1)
+    gain, offset = torch.exp(draw(-0.2, 0.2)), draw(-0.2, 0.2)
+
+    affine = torch.stack([x_row, y_row], dim=1).to(device)
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    images = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+    images = images * gain.to(device).view(-1, 1, 1, 1) + offset.to(device).view(-1, 1, 1, 1)
+    if mirror is not None:
+        targets = torch.where(flipped.to(device).view(-1, 1, 1), mirror[targets], targets)
+    # One up and one down again: grid_sample fills with 0.
+    shifted = F.grid_sample((targets + 1).float()[:, None], grid, mode="nearest", align_corners=False)
+    return images, shifted[:, 0].long() + _OUTSIDE
+
+
+def _judge(
+    segmenter: Segmenter, photos: Sequence[LabelledPhoto], chosen: Sequence[int], batch_size: int
+) -> NDArray[np.int64]:
+    """Confusion matrix over photos, each at its own size; int64 [highest id + 1, highest id + 1]."""
+    size = max(segmenter.classes) + 1
+    confusion = np.zeros((size, size), np.int64)
+    for start in range(0, len(chosen), batch_size):
+        batch = [photos[index] for index in chosen[start : start + batch_size]]
+        predicted = segmenter.segment([image for image, _ in batch], batch_size)
+        for label_map, (_, truth) in zip(predicted, batch, strict=True):
+            confusion += confusion_matrix(label_map, truth, size)
+    return confusion

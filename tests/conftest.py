@@ -1,0 +1,201 @@
+"""What several rooms' tests need: one real Prefect server, a tiny real segment store, and a tree trained on it."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from infra.prefect_server import prefect_server as running_prefect_server
+from infra.settings import Settings, load_settings
+from tasks.metric.averaging import average_weights
+from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.identity import node_identity, node_key
+from tasks.metric.node_result import NodeResult
+from tasks.metric.options import TrainingOptions
+from tasks.metric.plan import averaging_weights
+from tasks.metric.trained_tree import TrainedTree, open_trained_tree, write_trained_tree
+from tasks.metric.training import NodeJob, train_node
+from tasks.metric.training_data import training_data
+from tasks.segments.pictures import encode_image, encode_label_map
+from tasks.segments.source import Split
+from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
+from tasks.segments.tree import SegmentTree, parse_tree
+
+# The same examples in every run; torch's first call of each kind is slow, so no deadline.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=40)
+settings.load_profile("repeatable")
+torch.set_num_threads(1)  # tensors of tests are tiny: more threads only wait for each other
+
+
+@pytest.fixture(scope="session")
+def server_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the session's server; its home is a temporary folder."""
+    return load_settings(home=tmp_path_factory.mktemp("home"), device="cpu", workers=1)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(server_settings: Settings) -> Iterator[str]:
+    """The API's address of a temporary Prefect server, in effect for this process; mark such tests `server`."""
+    given = os.environ.pop("PREFECT_API_URL", None)
+    try:
+        with running_prefect_server(server_settings) as url:
+            yield url
+    finally:
+        if given is not None:
+            os.environ["PREFECT_API_URL"] = given
+
+
+CLASSES = {0: "ground", 1: "body", 2: "badge", 3: "spot"}
+EDGE = 48
+BADGE_COLOURS = {"day": (220, 40, 40), "night": (40, 40, 220)}
+
+
+def drawing(number: int, split: Split) -> Row:
+    """A body whose colour says nothing, and a badge that is red by "day" and blue by "night".
+
+    Labels alternate with the number. Every tenth drawing of a label has no badge, every fourth has a spot.
+    """
+    label = ("day", "night")[number % 2]
+    generator = np.random.default_rng([number, split == "validation"])
+    label_map = np.zeros((EDGE, EDGE), dtype=np.uint8)
+    image = np.empty((3, EDGE, EDGE), dtype=np.uint8)
+    image[:] = generator.integers(60, 200, size=(3, 1, 1))
+    top, left = int(generator.integers(0, 6)), int(generator.integers(8, 18))
+    parts = [(1, (top + 2, 4, 40, 44), generator.integers(20, 236, size=3))]
+    if number // 2 % 10 != 9:
+        parts.append((2, (top + 8, left, 22, 20), np.array(BADGE_COLOURS[label])))
+    if number // 2 % 4 == 0:
+        parts.append((3, (0, 40, 6, 6), np.array((240, 240, 90))))
+    for class_id, (first, start, height, width), colour in parts:
+        box = np.s_[first : first + height, start : start + width]
+        label_map[box] = class_id
+        image[:, *box] = colour[:, None, None]
+    noise = generator.integers(-12, 13, size=image.shape)
+    image = (image.astype(np.int64) + noise).clip(0, 255).astype(np.uint8)
+    return Row(
+        image_id=f"{split}-{number:03d}",
+        split=split,
+        label=label,
+        group=("left", None)[number % 3 == 0],
+        image=encode_image(image),
+        image_path=f"{number:03d}.png",
+        mask=encode_label_map(label_map),
+        segments=describe_segments(label_map, CLASSES),
+    )
+
+
+def write_drawings(
+    folder: Path, *, train: int = 40, validation: int = 16, change: Callable[[Row], Row] = lambda row: row
+) -> SegmentStore:
+    """A store of drawings: two shards of training, one of validation."""
+    shares: tuple[tuple[Split, int, int], ...] = (("train", train, 2), ("validation", validation, 1))
+    for split, count, parts in shares:
+        rows = [change(drawing(number, split)) for number in range(count)]
+        for part in range(parts):
+            write_shard(
+                folder,
+                split,
+                rows[part * len(rows) // parts : (part + 1) * len(rows) // parts],
+                source="drawings",
+                classes=CLASSES,
+                key=f"{split}{part}",
+                part=part,
+                parts=parts,
+                notes={"made": "by numpy"},
+            )
+    return open_store(folder)
+
+
+def train_all(
+    tree: SegmentTree, store: SegmentStore, options: TrainingOptions, nodes: Path, decoded: Path
+) -> dict[str, NodeResult]:
+    """Train a tree's nodes one after the other, as tasks/train.py does with Prefect."""
+    results: dict[str, NodeResult] = {}
+    for node in tree.nodes:
+        class_ids = node.class_ids(store.classes)
+        children = [results[child] for child in node.children]
+        digests = [child.checkpoint_sha256 for child in children]
+        key = node_key(node_identity(node, class_ids, store.digest, options, digests))
+        trained = [child for child in children if child.status == "trained"]
+        states = [load_checkpoint(child.checkpoint, child.checkpoint_sha256) for child in trained]
+        start = average_weights(states, averaging_weights(trained, options.averaging)) if trained else None
+        job = NodeJob(node=node.name, key=key, folder=nodes / key, options=options, start=start)
+        results[node.name] = train_node(job, training_data(store, class_ids, options, decoded), lambda _: None)
+    return results
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """A tree trained on the drawings, and all that it came from."""
+
+    store: SegmentStore
+    tree: SegmentTree
+    options: TrainingOptions
+    nodes: Path
+    decoded: Path
+    results: dict[str, NodeResult]
+    trained: TrainedTree
+
+
+@pytest.fixture(scope="session")
+def make_store() -> Callable[..., SegmentStore]:
+    """Writes a store of drawings to a folder."""
+    return write_drawings
+
+
+@pytest.fixture(scope="session")
+def train_tree() -> Callable[..., dict[str, NodeResult]]:
+    """Trains a tree node by node, without Prefect."""
+    return train_all
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> SegmentStore:
+    """40 drawings to train on and 16 to validate. Not to be written to."""
+    return write_drawings(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This machine's folder of decoded splits."""
+    return tmp_path_factory.mktemp("decoded")
+
+
+@pytest.fixture(scope="session")
+def options() -> TrainingOptions:
+    """Quick ones: a node takes about half a second."""
+    return TrainingOptions(trunk="small", embedding=16, size=32, batch=16, epochs=4)
+
+
+@pytest.fixture(scope="session")
+def tree() -> SegmentTree:
+    """In it `spot` is degenerate: 5 training drawings of each label have one, and 8 are needed."""
+    return parse_tree({"tree": [["body", "badge"], "spot"], "names": {"figure": ["body", "badge"]}})
+
+
+@pytest.fixture(scope="session")
+def grown(
+    store: SegmentStore,
+    tree: SegmentTree,
+    options: TrainingOptions,
+    decoded: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Grown:
+    """The tree trained on the drawings. Not to be written to."""
+    home = tmp_path_factory.mktemp("grown")
+    results = train_all(tree, store, options, home / "nodes", decoded)
+    write_trained_tree(home / "model", tree, store, options, results, {"additive": None})
+    return Grown(
+        store=store,
+        tree=tree,
+        options=options,
+        nodes=home / "nodes",
+        decoded=decoded,
+        results=results,
+        trained=open_trained_tree(home / "model"),
+    )

@@ -1,0 +1,205 @@
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tasks.explanation.additive import AdditiveFit, fit_additive
+from tasks.explanation.explain import SegmentedPhoto, explain_pair
+from tasks.explanation.record import NodeExplanation, PairExplanation
+from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.model import normalise
+from tasks.metric.trained_tree import TrainedTree
+from tasks.segments.decoded import resize_image, resize_label_map
+from tasks.segments.pictures import decode_image, decode_label_map
+from tasks.segments.store import SegmentStore
+
+IDS = {"body": {1}, "badge": {2}, "figure": {1, 2}, "spot": {3}, "root": {0, 1, 2, 3}}
+
+
+def photo(store: SegmentStore, number: int) -> SegmentedPhoto:
+    """A validation drawing. Even ones are "day"; 0, 1, 8 and 9 have a spot; all have a badge."""
+    row = list(store.iterate("validation"))[number]
+    return SegmentedPhoto(
+        image=decode_image(row.image, "x"),
+        label_map=decode_label_map(row.mask, "x"),
+        name=row.image_path,
+        label=row.label,
+    )
+
+
+def without_badge(given: SegmentedPhoto) -> SegmentedPhoto:
+    return replace(given, label_map=np.where(given.label_map == 2, 1, given.label_map).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def fit(grown: Any) -> AdditiveFit:
+    def record(name: str) -> tuple[Tensor, Tensor]:
+        tensors = load_checkpoint(grown.results[name].validation)
+        return tensors["embeddings"], tensors["indices"]
+
+    made = fit_additive({name: record(name) for name in ("body", "badge")}, record("root"))
+    assert made is not None
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(grown: Any, fit: AdditiveFit) -> TrainedTree:
+    opened: TrainedTree = replace(grown.trained, facts={"additive": asdict(fit)})
+    return opened
+
+
+def node(explanation: PairExplanation, name: str) -> NodeExplanation:
+    return next(found for found in explanation.nodes if found.name == name)
+
+
+def composed_by_hand(given: SegmentedPhoto, name: str) -> np.ndarray:
+    image, label_map = resize_image(given.image, 32), resize_label_map(given.label_map, 32)
+    shown = np.isin(label_map, sorted(IDS[name]))
+    return np.where(shown, image, 0).astype(np.uint8)
+
+
+def embedded_by_hand(trained: TrainedTree, given: SegmentedPhoto, name: str) -> np.ndarray:
+    model = trained.model(name)
+    assert model is not None
+    with torch.no_grad():
+        embedded: Tensor = model(normalise(torch.from_numpy(composed_by_hand(given, name))[None]))[0]
+    return (embedded / embedded.norm()).double().numpy()
+
+
+def test_every_node_s_distances_are_those_of_its_pictures(grown: Any, trained: TrainedTree) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    explanation = explain_pair(trained, a, b)
+    assert [found.name for found in explanation.nodes] == ["body", "badge", "figure", "spot", "root"]
+    for name in ("body", "badge", "figure", "root"):
+        found, place = node(explanation, name), trained.tree[name]
+        x, y = embedded_by_hand(trained, a, name), embedded_by_hand(trained, b, name)
+        assert found.snr_distance == pytest.approx(np.var(x - y) / np.var(x), rel=1e-3)
+        bounded = np.var(x - y) / 2 / (np.var(x) + np.var(y))
+        assert found.bounded_distance == pytest.approx(bounded, rel=1e-3)
+        quantiles = trained.nodes[name].quantiles
+        assert found.percentile == pytest.approx(100 * (quantiles <= bounded).mean(), abs=0.3)
+        assert (found.segments, found.children, found.level) == (place.leaves, place.children, place.level)
+        assert (found.status, found.present) == ("trained", (True, True))
+        assert found.precision_at_1 == grown.results[name].precision.at[1]
+        assert found.precision_at_1_interval == grown.results[name].precision.intervals[1]
+
+
+def test_every_node_shows_its_pictures_and_both_maps(grown: Any, trained: TrainedTree) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    explanation = explain_pair(trained, a, b)
+    for found in explanation.nodes:
+        for given, picture in zip((a, b), found.composed, strict=True):
+            np.testing.assert_array_equal(picture, composed_by_hand(given, found.name))
+        if found.name == "spot":
+            continue
+        assert found.maps is not None and found.bias_share is not None
+        for saliency in found.maps:
+            assert (saliency.shape, saliency.dtype) == ((32, 32), np.float32)
+            assert saliency.min() == 0
+            assert saliency.max() in (0, 1)  # 0 where no channel speaks for the likeness
+        assert np.isfinite(found.bias_share).all()
+    root = explanation.root.maps
+    assert root is not None
+    assert max(saliency.max() for saliency in root) == 1
+
+
+def test_the_photos_are_kept_as_they_came(grown: Any, trained: TrainedTree) -> None:
+    wide = SegmentedPhoto(
+        image=np.full((3, 20, 70), 90, dtype=np.uint8), label_map=np.full((20, 70), 1, dtype=np.uint8), name="<b>.jpg"
+    )
+    a = photo(grown.store, 0)
+    explanation = explain_pair(trained, a, wide)
+    np.testing.assert_array_equal(explanation.photos[0], a.image)
+    assert explanation.photos[1].shape == (3, 20, 70)
+    assert (explanation.names, explanation.labels) == (("000.png", "<b>.jpg"), ("day", None))
+    assert explanation.root.name == "root"
+    assert explanation.root.bounded_distance is not None
+
+
+def test_the_distance_to_itself_is_0(grown: Any, trained: TrainedTree) -> None:
+    a = photo(grown.store, 0)
+    explanation = explain_pair(trained, a, a)
+    for name in ("body", "badge", "figure", "root"):
+        assert node(explanation, name).bounded_distance == pytest.approx(0, abs=1e-9)
+        assert node(explanation, name).snr_distance == pytest.approx(0, abs=1e-9)
+
+
+def test_the_part_that_differs_is_farther_apart_than_in_a_pair_of_one_label(grown: Any, trained: TrainedTree) -> None:
+    day, other_day, night = (photo(grown.store, number) for number in (0, 2, 3))
+    same = node(explain_pair(trained, day, other_day), "badge").bounded_distance
+    different = node(explain_pair(trained, day, night), "badge").bounded_distance
+    assert same is not None and different is not None
+    assert same < different
+
+
+def test_a_degenerate_node_has_no_distance(grown: Any, trained: TrainedTree) -> None:
+    found = node(explain_pair(trained, photo(grown.store, 0), photo(grown.store, 1)), "spot")
+    assert (found.status, found.present) == ("degenerate", (True, True))
+    values = (found.snr_distance, found.bounded_distance, found.percentile, found.precision_at_1, found.maps)
+    assert values == (None,) * 5
+    assert found.bias_share is None
+
+
+@pytest.mark.parametrize(("of_a", "of_b"), [(True, False), (False, True), (False, False)])
+def test_a_part_that_is_absent_has_no_distance_of_its_own(
+    of_a: bool, of_b: bool, grown: Any, trained: TrainedTree
+) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    explanation = explain_pair(trained, a if of_a else without_badge(a), b if of_b else without_badge(b))
+    found = node(explanation, "badge")
+    assert found.present == (of_a, of_b)
+    values = (found.snr_distance, found.bounded_distance, found.percentile, found.maps, found.bias_share)
+    assert values == (None,) * 5
+    assert found.precision_at_1 is not None
+    assert [bool(picture.any()) for picture in found.composed] == [of_a, of_b]
+    assert node(explanation, "figure").bounded_distance is not None
+    assert explanation.additive is not None
+    assert explanation.additive.terms["badge"] == float(of_a != of_b)
+
+
+def squared(a: np.ndarray, b: np.ndarray) -> float:
+    return float(((a - b) ** 2).sum())
+
+
+def test_the_additive_reading_is_the_sum_of_the_leaves(grown: Any, trained: TrainedTree, fit: AdditiveFit) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    reading = explain_pair(trained, a, b).additive
+    assert reading is not None
+    expected = {
+        name: squared(embedded_by_hand(trained, a, name), embedded_by_hand(trained, b, name))
+        for name in ("body", "badge")
+    }
+    assert reading.terms == pytest.approx(expected, rel=1e-3)
+    assert reading.total == pytest.approx(sum(expected.values()), rel=1e-3)
+    root = squared(embedded_by_hand(trained, a, "root"), embedded_by_hand(trained, b, "root"))
+    assert reading.root_distance == pytest.approx(root, rel=1e-3)
+    predicted = fit.slope * sum(expected.values()) + fit.intercept
+    assert reading.predicted_root_distance == pytest.approx(predicted, rel=1e-3)
+    assert reading.residual == pytest.approx(root - predicted, rel=1e-2, abs=1e-4)
+    assert (reading.r_squared, reading.rank_correlation, reading.pairs) == (
+        fit.r_squared,
+        fit.rank_correlation,
+        fit.pairs,
+    )
+
+
+def test_blank_pictures_are_read_as_they_were_fitted(grown: Any, trained: TrainedTree) -> None:
+    # With `absent: blank` a node learns the blank pictures too, and the line was fitted on their embeddings.
+    blank = replace(trained, options=replace(trained.options, absent="blank"))
+    a, b = photo(grown.store, 0), without_badge(photo(grown.store, 3))
+    explanation = explain_pair(blank, a, b)
+    found, reading = node(explanation, "badge"), explanation.additive
+    x, y = embedded_by_hand(trained, a, "badge"), embedded_by_hand(trained, b, "badge")
+    assert found.bounded_distance == pytest.approx(np.var(x - y) / 2 / (np.var(x) + np.var(y)), rel=1e-3)
+    assert reading is not None
+    assert reading.terms["badge"] == pytest.approx(squared(x, y), rel=1e-3)
+
+
+def test_without_a_fit_or_a_root_there_is_no_additive_reading(grown: Any, trained: TrainedTree) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    assert explain_pair(grown.trained, a, b).additive is None
+    rootless = {**trained.nodes, "root": replace(trained.nodes["root"], file=None, status="degenerate")}
+    assert explain_pair(replace(trained, nodes=rootless), a, b).additive is None

@@ -1,0 +1,175 @@
+import io
+import os
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from tasks.explanation.report_page import best_first, better_child, write_report
+from tasks.explanation.report_record import NodeReport, Score, TreeReport
+
+EVIL = "<script>alert('x')</script>\"&"
+
+
+def png(grey: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (60, 80), grey).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def node(name: str, precision: float | None, children: tuple[NodeReport, ...] = (), sheets: int = 1) -> NodeReport:
+    scores = {
+        k: None if precision is None else Score(value=precision, interval=(precision - 0.04, precision + 0.03))
+        for k in (1, 2, 8)
+    }
+    return NodeReport(
+        name=name,
+        segments=sum((child.segments for child in children), ()) or (name,),
+        children=tuple(child.name for child in children),
+        level=1 + max((child.level for child in children), default=-1),
+        status="degenerate" if precision is None else "trained",
+        precision_at=scores,
+        n=120,
+        samples=(np.full((3, 20, 20), 90, np.uint8),) * 2,
+        sheets=tuple(png(10 * i) for i in range(sheets)),
+    )
+
+
+def report(leaves: int = 8) -> TreeReport:
+    row = [node(f"part {i}", 0.6 + i / 50) for i in range(leaves)]
+    row[0] = node(EVIL, None, sheets=0)
+    nodes = list(row)
+    while len(row) > 1:
+        # The first join falls below its best child, the others do not.
+        row = [
+            node(f"{a.level + 1}-{i}", 0.5 if i == 0 else 0.9, (a, b))
+            for i, (a, b) in enumerate(zip(row[::2], row[1::2], strict=True))
+        ]
+        nodes += row
+    return TreeReport(
+        data_set=EVIL,
+        digest="0123abcd",
+        images={"train": 80, "validation": 40},
+        label_counts={"man": {"train": 30, "validation": 15}, EVIL: {"train": 50, "validation": 25}},
+        nodes=tuple(nodes),
+        segmenter_iou={"hair": 0.9, "nose": 0.7},
+        r_squared=0.62,
+        rank_correlation=0.71,
+        pairs=780,
+        notes=("label is a function of one segment: " + EVIL,),
+    )
+
+
+class Parsed(HTMLParser):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def test_a_parent_below_its_best_child_is_found() -> None:
+    low, high, none = node("low", 0.6), node("high", 0.8), node("none", None)
+    for precision, children, expected in [
+        (0.7, (low, high), "high"),
+        (0.8, (low, high), None),
+        (0.9, (low, high), None),
+        (0.5, (none, low), "low"),
+        (0.5, (none,), None),
+        (None, (low, high), None),
+    ]:
+        parent = node("parent", precision, children)
+        assert better_child(parent, (*children, parent)) == expected
+
+
+def test_leaves_are_ranked_and_those_without_a_score_come_last() -> None:
+    a, b, c = node("a", 0.5), node("b", None), node("c", 0.9)
+    assert [leaf.name for leaf in best_first((a, b, c, node("all", 0.7, (a, b, c))))] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("leaves", [2, 8, 16])
+def test_the_page_holds_every_node_and_fetches_nothing(tmp_path: Path, leaves: int) -> None:
+    run = report(leaves)
+    write_report(run, tmp_path / "report.html")
+    parsed = Parsed(tmp_path / "report.html")
+    buttons = [attrs for tag, attrs in parsed.elements if tag == "button"]
+    assert sorted(str(attrs["data-name"]) for attrs in buttons) == sorted(n.name for n in run.nodes)
+    for tag, attrs in parsed.elements:
+        for name in ("src", "href"):
+            assert (attrs.get(name) or "data:").startswith(("data:", "#")), (tag, attrs)
+    assert sum(tag == "script" for tag, _ in parsed.elements) == 1
+    sheets = [attrs for tag, attrs in parsed.elements if tag == "img" and "SFAM sheet" in (attrs.get("alt") or "")]
+    assert len(sheets) == sum(len(n.sheets) for n in run.nodes)
+
+
+def test_what_the_page_says(tmp_path: Path) -> None:
+    write_report(report(), tmp_path / "report.html")
+    text = Parsed(tmp_path / "report.html").text
+    assert f"label is a function of one segment: {EVIL}" in text
+    assert "0.500 95 %: 0.460 to 0.530" in text
+    assert "rank correlation 0.71, 780 pairs" in text
+    assert "mean IoU 0.80" in text
+    assert "Its P@1 is below its child's, 2-1." in text
+    assert "0123abcd" in text
+    assert re.search(r"part 7 0\.740 0\.700 to 0\.770 .* part 6 0\.720", text)
+    assert "all images 80 40" in text
+
+
+def test_what_is_unknown_is_left_out(tmp_path: Path) -> None:
+    leaves = node("a", None, sheets=0), node("b", None, sheets=0)
+    root = replace(node("all", None, leaves, sheets=0), samples=())
+    bare = replace(
+        report(2), nodes=(*leaves, root), segmenter_iou=None, r_squared=None, rank_correlation=None, notes=()
+    )
+    write_report(bare, tmp_path / "report.html")
+    text = Parsed(tmp_path / "report.html").text
+    assert "no segmenter was measured" in text
+    assert "There is no sheet of this node." in text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1440, "dark")])
+def test_in_a_browser(tmp_path: Path, width: int, scheme: str) -> None:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no Chromium: install one or name it in CHROMIUM")
+    path = tmp_path / "report.html"
+    write_report(report(16), path)
+    wrong: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
+        )
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on(
+            "request",
+            lambda request: wrong.append(request.url) if not request.url.startswith(("data:", path.as_uri())) else None,
+        )
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.click('.node[data-name="part 9"]')
+        assert page.locator(".panel.shown h3").inner_text().startswith("part 9")
+        shown = page.locator("[data-sheets-of]:not([hidden])")
+        assert shown.count() == 1
+        assert shown.locator("h3").inner_text() == "SFAM sheets: part 9"
+        assert page.locator(".node .mark").count() == 4
+        browser.close()
+    assert wrong == []

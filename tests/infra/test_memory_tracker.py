@@ -1,0 +1,33 @@
+from pathlib import Path
+
+from infra.tracking import MemoryTracker, Tracker, open_tracker
+
+
+def test_double_keeps_what_it_is_given() -> None:
+    tracker = open_tracker("memory:one")
+    assert isinstance(tracker, MemoryTracker)
+    assert open_tracker("memory:one") is tracker
+    assert open_tracker("memory:two") is not tracker
+    tracker.prepare("portraits")
+    parent = tracker.start_run("portraits", "flow")
+    child = tracker.start_run("portraits", "hair", parent_run_id=parent, params={"size": 64}, tags={"node": "hair"})
+    tracker.log_metrics(child, {"loss": 0.5}, step=3)
+    tracker.log_artifact(child, "/x/sheet.png", "sfam")
+    tracker.log_dict(child, {"a": 1}, "nodes.json")
+    tracker.log_dataset_input(child, "portraits", "abc", "/store")
+    tracker.set_tags(child, {"status": "trained"})
+    tracker.end_run(child, "FINISHED")
+    run = tracker.runs[child]
+    assert (run.parent_run_id, run.params, run.status) == (parent, {"size": 64}, "FINISHED")
+    assert run.tags == {"node": "hair", "status": "trained"}
+    assert run.metrics == [(3, {"loss": 0.5})]
+    assert run.artifacts == ["sfam/sheet.png", "nodes.json"]
+    assert run.datasets == [("portraits", "abc", "/store")]
+    assert tracker.runs[parent].status == "RUNNING"
+
+
+def test_double_numbers_versions() -> None:
+    tracker: Tracker = MemoryTracker()
+    made = [tracker.register_model("run-0", "tree", Path("code.py"), {"tree": "/x"}, score) for score in (0.5, None)]
+    assert made == ["models:/tree/1", "models:/tree/2"]
+    assert tracker.missing == 0

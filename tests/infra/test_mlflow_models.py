@@ -1,0 +1,192 @@
+"""Registering a trained tree, the champion, and fetching it again."""
+
+import time
+from pathlib import Path
+from threading import Thread
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from infra.mlflow_server import mlflow_server
+from infra.mlflow_tracking import MlflowTracker
+from infra.settings import Settings, load_settings
+from infra.tracking import fetch_model
+from tasks.errors import InputError
+
+# MLflow 3.17 on SQLAlchemy 2.1, when it first opens a database.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+
+CODE = """
+from pathlib import Path
+
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
+
+class Pair(PythonModel):
+    def load_context(self, context):
+        self.tree = context.artifacts["tree"]
+
+    def predict(self, context, model_input: pd.DataFrame, params=None):
+        return [Path(self.tree, "tree.json").read_text()] * len(model_input)
+
+set_model(Pair())
+"""
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return load_settings(home=tmp_path_factory.mktemp("home"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def tracker(settings: Settings) -> MlflowTracker:
+    tracker = MlflowTracker(settings.tracking_uri)
+    tracker.prepare("portraits", settings.mlflow_artifacts)
+    return tracker
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings) -> MlflowClient:
+    return MlflowClient(tracking_uri=settings.tracking_uri, registry_uri=settings.tracking_uri)
+
+
+def tree_folder(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "tree.json").write_text(content)
+    return path
+
+
+def register(
+    tracker: MlflowTracker, tmp_path: Path, name: str, score: float | None, content: str = "{}"
+) -> tuple[str, str]:
+    """The model's address and the run's id."""
+    code = tmp_path / "pair_model.py"
+    code.write_text(CODE)
+    tree = tree_folder(tmp_path / f"tree-{time.monotonic_ns()}", content)
+    run = tracker.start_run("portraits", "flow")
+    return tracker.register_model(run, name, code, {"tree": str(tree)}, score), run
+
+
+def test_champion_is_the_best_so_far(tracker: MlflowTracker, client: MlflowClient, tmp_path: Path) -> None:
+    holders = []
+    for score in (0.5, 0.4, 0.5, None, float("nan"), 0.6):
+        register(tracker, tmp_path, "best", score)
+        holders.append(str(client.get_model_version_by_alias("best", "champion").version))
+    assert holders == ["1", "1", "1", "1", "1", "6"]
+    assert client.get_model_version("best", "6").tags == {"score": "0.6"}
+
+
+def test_first_version_is_champion_even_without_a_score(
+    tracker: MlflowTracker, client: MlflowClient, tmp_path: Path
+) -> None:
+    for score, holder in ((None, "1"), (0.1, "2")):
+        register(tracker, tmp_path, "unscored", score)
+        assert str(client.get_model_version_by_alias("unscored", "champion").version) == holder
+
+
+def test_registered_model_predicts(tracker: MlflowTracker, settings: Settings, tmp_path: Path) -> None:
+    address, run = register(tracker, tmp_path, "whole", 0.9, '{"a": 1}')
+    assert address == "models:/whole/1"
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    try:
+        loaded = mlflow.pyfunc.load_model("models:/whole@champion")
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert loaded.predict(pd.DataFrame({"photo_a": ["x", "y"]})) == ['{"a": 1}'] * 2
+    assert loaded.metadata.run_id == run
+    needs = fetch_model(address, settings).parents[1] / "requirements.txt"
+    assert f"mlflow=={mlflow.__version__}" in needs.read_text().split()
+
+
+def test_model_is_fetched_by_alias_number_or_name(tracker: MlflowTracker, settings: Settings, tmp_path: Path) -> None:
+    register(tracker, tmp_path, "fetched", 0.9, "first")
+    register(tracker, tmp_path, "fetched", 0.8, "second")
+    for address, content in (
+        ("models:/fetched@champion", "first"),
+        ("models:/fetched/1", "first"),
+        ("models:/fetched/2", "second"),
+        ("models:/fetched", "second"),
+        ("models:/fetched/latest", "second"),
+    ):
+        assert (fetch_model(address, settings) / "tree.json").read_text() == content
+
+
+def test_model_is_fetched_from_a_run(tracker: MlflowTracker, settings: Settings, tmp_path: Path) -> None:
+    run = tracker.start_run("portraits", "flow")
+    tracker._client.log_artifacts(run, str(tree_folder(tmp_path / "tree", "of a run")), "kept")
+    assert (fetch_model(f"runs:/{run}/kept", settings) / "tree.json").read_text() == "of a run"
+
+
+def test_local_folder_is_taken_as_it_is(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tree_folder(tmp_path / "tree", "{}")
+    assert fetch_model(str(tree), settings) == tree
+    monkeypatch.chdir(tmp_path)
+    assert fetch_model("tree", settings) == tree
+    for content in ("", "flavors: {python_function: {}}", "}{"):
+        (tree / "MLmodel").write_text(content)
+        with pytest.raises(InputError, match="has no tree: it was not registered by `heml train`"):
+            fetch_model("tree", settings)
+
+
+def test_what_is_not_there_is_wrong_input(settings: Settings, tracker: MlflowTracker, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no trained tree at .*nowhere: give the folder"):
+        fetch_model(str(tmp_path / "nowhere"), settings)
+    for address in ("models:/nobody@champion", "models:/nobody/1", "models:/nobody", "runs:/0123456789abcdef/model"):
+        with pytest.raises(InputError, match=rf"no model {address} at sqlite:///.*`heml train` registers one"):
+            fetch_model(address, settings)
+    with pytest.raises(InputError, match="names no model: write models:/NAME@champion"):
+        fetch_model("models:/a/b/c", settings)
+
+
+def test_asking_an_empty_home_makes_no_database(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing is tracked at .* yet; train a tree with `heml train`"):
+        fetch_model("models:/a@champion", load_settings(home=tmp_path / "empty"))
+    assert not (tmp_path / "empty").exists()
+
+
+def test_registering_works_from_another_thread_and_is_quick_and_quiet(
+    tracker: MlflowTracker, settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pair_model.py").write_text(CODE)
+    tree = tree_folder(tmp_path / "tree", "{}")
+    (tree / "weights.safetensors").write_bytes(bytes(40_000_000))
+    run = tracker.start_run("portraits", "flow")
+    made = []
+
+    def register() -> None:
+        began = time.monotonic()
+        address = tracker.register_model(run, "threaded", tmp_path / "pair_model.py", {"tree": str(tree)}, 1.0)
+        made.append((address, time.monotonic() - began))
+
+    thread = Thread(target=register)
+    thread.start()
+    thread.join()
+    [(address, seconds)] = made
+    assert address == "models:/threaded/1"
+    assert (fetch_model(address, settings) / "weights.safetensors").stat().st_size == 40_000_000
+    # A second or so; inferring requirements in another process would take tens of them.
+    assert seconds < 15
+    assert mlflow.active_run() is None
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.server
+def test_model_is_registered_and_fetched_through_a_server(
+    settings: Settings, tracker: MlflowTracker, tmp_path: Path
+) -> None:
+    with mlflow_server(settings) as url:
+        served = MlflowTracker(url)
+        served.prepare("portraits")
+        address, _ = register(served, tmp_path, "served", 0.5, "through a server")
+        there = load_settings(home=tmp_path / "other", mlflow_uri=url)
+        assert (fetch_model(address, there) / "tree.json").read_text() == "through a server"
+    assert (fetch_model("models:/served@champion", settings) / "tree.json").read_text() == "through a server"
+
+
+def test_nothing_is_left_in_the_working_directory() -> None:
+    assert not Path("mlflow.db").exists()
+    assert not Path("mlruns").exists()

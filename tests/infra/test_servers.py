@@ -1,0 +1,244 @@
+"""Prefect's and MLflow's servers: which one is used, and what is left behind."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from infra import mlflow_server, prefect_server, processes, running, services
+from infra.settings import Settings, load_settings
+from tasks.errors import InputError
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    return load_settings(home=tmp_path / "home", device="cpu")
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """A server of somebody else: every address gives a page."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401 if self.path.startswith("/locked") else 200)
+            self.end_headers()
+            self.wfile.write(b"true" if self.path.startswith("/api") else b"<html></html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def dead_address() -> str:
+    with processes.listen(0) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def sleeper(tmp_path: Path, url: str) -> processes.Server:
+    return processes.start(
+        "sleeper", ["sleep", "60"], environment=os.environ, url=url, health=url, log=tmp_path / "sleeper.log"
+    )
+
+
+def test_named_prefect_server_is_used(
+    settings: Settings, page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"{page}/api/")
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "own"))
+    called = []
+    with prefect_server.prefect_server(settings, lambda: called.append(os.environ["PREFECT_API_URL"])) as url:
+        assert url == f"{page}/api"
+        assert called == [url]
+        assert os.environ["PREFECT_HOME"] == str(tmp_path / "own")
+        assert os.environ["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] == str(settings.results)
+    assert "PREFECT_RESULTS_LOCAL_STORAGE_PATH" not in os.environ
+
+
+def test_named_prefect_server_that_does_not_answer(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"{dead_address()}/api")
+    with (
+        pytest.raises(InputError, match=r"no Prefect server answers at .*start one with `heml up` or unset"),
+        prefect_server.prefect_server(settings),
+    ):
+        pass
+
+
+def test_address_without_api_is_no_prefect_server(
+    settings: Settings, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", page)
+    with pytest.raises(InputError, match="no Prefect server answers"):
+        prefect_server.existing_server(settings)
+
+
+def test_prefect_server_that_wants_a_key_counts(settings: Settings, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"{page}/locked")
+    assert prefect_server.existing_server(settings) == f"{page}/locked"
+
+
+def test_named_mlflow_server(page: str, tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, mlflow_uri=page)
+    with mlflow_server.mlflow_server(settings) as url:
+        assert url == page
+    gone = load_settings(home=tmp_path, mlflow_uri=dead_address())
+    with (
+        pytest.raises(InputError, match=r"no MLflow server answers at .*HEML_MLFLOW_URI"),
+        mlflow_server.mlflow_server(gone),
+    ):
+        pass
+
+
+def test_published_server_is_found_while_its_process_lives(settings: Settings, page: str, tmp_path: Path) -> None:
+    settings.home.mkdir()
+    server = sleeper(tmp_path, page)
+    try:
+        running.publish(settings, "prefect", server)
+        assert running.running_server(settings, "prefect") == page
+        assert running.running_server(settings, "mlflow") is None
+    finally:
+        processes.stop(server)
+    # The page still answers, but it is not ours any more.
+    assert running.running_server(settings, "prefect") is None
+
+
+def test_other_process_with_the_same_number_is_not_ours(settings: Settings, page: str, tmp_path: Path) -> None:
+    settings.home.mkdir()
+    server = sleeper(tmp_path, page)
+    try:
+        running.publish(settings, "mlflow", server)
+        path = settings.home / "services.json"
+        entries = json.loads(path.read_text())
+        entries["mlflow"]["created"] -= 1000
+        path.write_text(json.dumps(entries))
+        assert running.running_server(settings, "mlflow") is None
+    finally:
+        processes.stop(server)
+
+
+def test_server_that_hangs_is_not_running(settings: Settings, tmp_path: Path) -> None:
+    settings.home.mkdir()
+    server = sleeper(tmp_path, dead_address())
+    try:
+        running.publish(settings, "prefect", server)
+        assert running.running_server(settings, "prefect") is None
+        running.withdraw(settings, "prefect")
+        assert json.loads((settings.home / "services.json").read_text()) == {}
+    finally:
+        processes.stop(server)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"prefect": {"pid": 1}}', '{"prefect": 3}'])
+def test_damaged_word_of_servers_is_none(settings: Settings, content: str) -> None:
+    settings.home.mkdir()
+    (settings.home / "services.json").write_text(content)
+    assert running.running_server(settings, "prefect") is None
+
+
+def test_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "ERROR")
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    with prefect_server.environment({"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_HOME": "/tmp/x"}):
+        assert (os.environ["PREFECT_LOGGING_LEVEL"], os.environ["PREFECT_HOME"]) == ("INFO", "/tmp/x")
+    assert os.environ["PREFECT_LOGGING_LEVEL"] == "ERROR"
+    assert "PREFECT_HOME" not in os.environ
+
+
+def test_wait_says_that_a_server_died(tmp_path: Path) -> None:
+    server = sleeper(tmp_path, "http://127.0.0.1:1")
+    processes.stop(server)
+    with pytest.raises(processes.ServerError, match="the sleeper ended with code -15"):
+        services.Services("a/api", "b", (server,)).wait()
+    services.Services("a/api", "b", ()).wait()
+    assert services.Services("http://a/api", "b", ()).prefect_ui == "http://a"
+
+
+def get(url: str) -> str:
+    with processes.opener(url).open(urllib.request.Request(url, headers={"Accept": "text/html"}), timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+@pytest.mark.server
+def test_up_starts_both_and_a_second_one_finds_them(settings: Settings) -> None:
+    with services.up(settings) as first:
+        assert len(first.started) == 2
+        assert processes.answers(f"{first.prefect}/health")
+        assert "<html" in get(first.prefect_ui).lower()
+        assert "mlflow" in get(first.mlflow).lower()
+        for server in first.started:
+            process = psutil.Process(server.process.pid)
+            for connection in [c for p in [process, *process.children(recursive=True)] for c in p.net_connections()]:
+                assert connection.laddr.ip == "127.0.0.1"
+        with services.up(settings) as second:
+            assert second.started == ()
+            assert (second.prefect, second.mlflow) == (first.prefect, first.mlflow)
+        with prefect_server.prefect_server(settings) as url:
+            assert url == first.prefect
+        assert processes.answers(f"{first.prefect}/health")
+    assert not processes.answers(f"{first.prefect}/health")
+    assert not processes.answers(f"{first.mlflow}/health")
+    assert json.loads((settings.home / "services.json").read_text()) == {}
+
+
+FLOW = """
+import sys
+from pathlib import Path
+from infra.prefect_server import prefect_server
+from infra.settings import load_settings
+
+def imports():
+    import prefect
+    assert prefect.settings.PREFECT_API_URL.value(), "known before it is imported"
+
+with prefect_server(load_settings(home=sys.argv[1], device="cpu"), imports) as url:
+    from prefect import flow, task
+
+    @task
+    def wait_for(number: int, before: int) -> int:
+        if number == 3:
+            raise ValueError("three")
+        return number
+
+    @flow
+    def numbers() -> list:
+        first = [wait_for.submit(number, 0) for number in range(20)]
+        return [*first, wait_for.submit(20, first[3])]
+
+    numbers(return_state=True)
+    print(url)
+"""
+
+
+@pytest.mark.server
+def test_temporary_server_has_recorded_all_ends_before_it_is_stopped(settings: Settings, tmp_path: Path) -> None:
+    script = tmp_path / "flow.py"
+    script.write_text(FLOW)
+    done = subprocess.run(
+        [sys.executable, str(script), str(settings.home)], capture_output=True, text=True, timeout=200, cwd=Path.cwd()
+    )
+    assert done.returncode == 0, done.stderr
+    assert not processes.answers(done.stdout.split()[-1] + "/health")
+    assert "EventsWorker" not in done.stderr
+    assert "Error logging to API" not in done.stderr
+    # A second server on the same home knows the runs of the first.
+    with prefect_server.prefect_server(settings) as url:
+        counts = {}
+        for state in ("COMPLETED", "FAILED", "PENDING", "RUNNING"):
+            body = json.dumps({"task_runs": {"state": {"type": {"any_": [state]}}}}).encode()
+            request = urllib.request.Request(f"{url}/task_runs/count", body, {"Content-Type": "application/json"})
+            with processes.opener(url).open(request, timeout=10) as answer:
+                counts[state] = json.load(answer)
+    assert counts == {"COMPLETED": 19, "FAILED": 1, "PENDING": 1, "RUNNING": 0}

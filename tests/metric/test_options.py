@@ -1,0 +1,59 @@
+from dataclasses import FrozenInstanceError, asdict
+
+import pytest
+
+from tasks.errors import InputError
+from tasks.metric.model import ModelSpec
+from tasks.metric.options import TrainingOptions
+
+
+def test_the_defaults_are_method_md_s_readings() -> None:
+    options = TrainingOptions()
+    assert (options.trunk, options.embedding, options.loss, options.batch) == ("resnet18", 64, "triplet", 64)
+    assert (options.averaging, options.absent, options.fill) == ("equal", "skip", "black")
+    assert options.weights == "none"
+
+
+def test_the_model_s_spec_is_part_of_the_options() -> None:
+    options = TrainingOptions(trunk="small", weights="w.pth", embedding=7, seed=5)
+    assert options.model == ModelSpec(trunk="small", weights="w.pth", embedding=7, seed=5)
+
+
+def test_options_are_plain_values_that_cannot_be_changed() -> None:
+    options = TrainingOptions(epochs=3)
+    assert TrainingOptions(**asdict(options)) == options
+    with pytest.raises(FrozenInstanceError):
+        options.epochs = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"loss": "tripled"}, "unknown loss 'tripled': one of triplet, snr"),
+        ({"fill": "white"}, "unknown fill 'white': one of black, mean, blur, background"),
+        ({"absent": "keep"}, "unknown absent 'keep': one of skip, blank"),
+        ({"averaging": "best"}, "unknown averaging 'best': one of equal, area, precision"),
+        ({"device": "tpu"}, "unknown device 'tpu': one of cpu, cuda"),
+        ({"embedding": 1}, "embedding needs to be at least 2; got 1"),
+        ({"size": 15}, "size needs to be at least 16; got 15"),
+        ({"epochs": 0}, "epochs needs to be at least 1; got 0"),
+        ({"patience": 0}, "patience needs to be at least 1; got 0"),
+        ({"batch": 3}, "batch needs to be at least 4; got 3"),
+        ({"threads": 0}, "threads needs to be at least 1; got 0"),
+        ({"seed": -1}, "seed needs to be at least 0; got -1"),
+        ({"learning_rate": 0.0}, "learning_rate needs to be > 0 and weight_decay >= 0; got 0.0, 0.0001"),
+        ({"learning_rate": float("nan")}, "learning_rate needs to be > 0"),
+        ({"weight_decay": -0.1}, "weight_decay >= 0; got 0.001, -0.1"),
+        ({"weight_decay": float("nan")}, "weight_decay >= 0"),
+    ],
+)
+def test_what_no_training_can_use_is_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TrainingOptions(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "least", [{"embedding": 2}, {"size": 16}, {"epochs": 1}, {"batch": 4}, {"seed": 0}, {"weight_decay": 0.0}]
+)
+def test_the_least_values_are_taken(least: dict[str, object]) -> None:
+    TrainingOptions(**least)  # type: ignore[arg-type]

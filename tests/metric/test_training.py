@@ -1,0 +1,343 @@
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytorch_metric_learning.distances import LpDistance
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+from pytorch_metric_learning.utils.inference import CustomKNN
+from torch import nn
+
+from tasks.errors import InputError
+from tasks.metric import checkpoint, training
+from tasks.metric.checkpoint import file_sha256, load_checkpoint
+from tasks.metric.losses import LossFamily
+from tasks.metric.model import build_model, embed, load_model
+from tasks.metric.node_result import read_result
+from tasks.metric.options import TrainingOptions
+from tasks.metric.training import EpochReport, NodeJob, train_node
+from tasks.metric.training_data import TrainingData, training_data
+from tasks.segments.store import SegmentStore
+
+BADGE, BODY, SPOT = (2,), (1,), (3,)
+
+
+class Interrupted(Exception):
+    """The process is stopped."""
+
+
+def stop_after(epoch: int) -> Callable[[EpochReport], None]:
+    def on_epoch(report: EpochReport) -> None:
+        if report.epoch == epoch:
+            raise Interrupted
+
+    return on_epoch
+
+
+@pytest.fixture(scope="module")
+def badge(store: SegmentStore, options: TrainingOptions, decoded: Path) -> TrainingData:
+    return training_data(store, BADGE, options, decoded)
+
+
+def job(folder: Path, options: TrainingOptions, **fields: object) -> NodeJob:
+    return NodeJob(node="badge", key="k", folder=folder, options=options, **fields)  # type: ignore[arg-type]
+
+
+class Uninterrupted:
+    """One whole training, with what it left after each epoch."""
+
+    def __init__(self, folder: Path, options: TrainingOptions, data: TrainingData) -> None:
+        self.reports: list[EpochReport] = []
+        self.weights: list[dict[str, torch.Tensor]] = []
+        self.folder = folder
+        self.result = train_node(job(folder, options), data, self._on_epoch)
+
+    def _on_epoch(self, report: EpochReport) -> None:
+        self.reports.append(report)
+        state = load_checkpoint(self.folder / "last.safetensors")
+        self.weights.append({name: value for name, value in state.items() if not name.startswith("optimiser.")})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, options: TrainingOptions, badge: TrainingData) -> Uninterrupted:
+    return Uninterrupted(tmp_path_factory.mktemp("whole") / "k", options, badge)
+
+
+def test_the_leaf_that_shows_the_label_is_found_and_the_other_is_not(grown: Any) -> None:
+    badge, body = grown.results["badge"].precision, grown.results["body"].precision
+    assert badge.at[1] >= 0.95
+    assert body.at[1] <= 0.8  # chance is 7 / 15
+    assert badge.n == body.n == 16
+
+
+def test_an_epoch_s_report(whole: Uninterrupted, options: TrainingOptions) -> None:
+    assert [report.epoch for report in whole.reports] == list(range(options.epochs))
+    for report in whole.reports:
+        expected = options.learning_rate * (1 + np.cos(np.pi * report.epoch / options.epochs)) / 2
+        assert report.learning_rate == pytest.approx(expected)
+        assert (report.held_out.n, report.validation.n) == (3, 16)
+        assert report.images_per_second > 0
+    assert whole.reports[-1].loss < whole.reports[0].loss
+
+
+def test_the_weights_of_the_best_epoch_on_the_held_out_tenth_are_kept(whole: Uninterrupted) -> None:
+    scores = [
+        np.mean([value for value in report.held_out.at.values() if value is not None]) for report in whole.reports
+    ]
+    best = int(np.argmax(scores))  # the first of equal ones
+    assert whole.result.best_epoch == best
+    kept = load_checkpoint(whole.result.checkpoint)
+    assert all(torch.equal(whole.weights[best][name], tensor) for name, tensor in kept.items())
+
+
+def test_what_a_training_leaves(whole: Uninterrupted, options: TrainingOptions, badge: TrainingData) -> None:
+    result = whole.result
+    assert (result.node, result.key, result.status, result.reason) == ("badge", "k", "trained", "")
+    assert (result.epochs, result.train_images) == (4, 33)
+    assert result.checkpoint_sha256 == file_sha256(result.checkpoint)
+    assert result.area == pytest.approx(22 * 20 / 48**2, rel=0.02)
+    assert result.images_per_second == pytest.approx(4 * 2 * 16 / result.seconds)  # 33 // 16 batches an epoch
+    assert result.peak_memory > 10_000_000
+    assert {entry.name for entry in whole.folder.iterdir()} == {
+        "best.safetensors",
+        "validation.safetensors",
+        "result.json",
+    }
+    assert read_result(whole.folder) == result
+    kept = load_checkpoint(result.validation)
+    assert kept["indices"].tolist() == badge.validation.indices.tolist() == list(range(16))
+    again = load_model(options.model, load_checkpoint(result.checkpoint))
+    assert torch.equal(kept["embeddings"], embed(again, badge.validation.batches("cpu"), "cpu"))
+    calculator = AccuracyCalculator(
+        include=("precision_at_1",), k=1, knn_func=CustomKNN(LpDistance(normalize_embeddings=True))
+    )
+    labels = torch.arange(16) % 2  # the drawings' labels alternate
+    expected = calculator.get_accuracy(kept["embeddings"], labels)["precision_at_1"]
+    assert result.precision.at[1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_resumed_training_ends_with_the_same_weights(
+    epoch: int, whole: Uninterrupted, options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train_node(job(tmp_path, options), badge, stop_after(epoch))
+    assert read_result(tmp_path) is None
+    reports: list[EpochReport] = []
+    torch.manual_seed(99)
+    result = train_node(job(tmp_path, options), badge, reports.append)
+    assert [report.epoch for report in reports] == list(range(epoch + 1, options.epochs))
+    assert [report.loss for report in reports] == [report.loss for report in whole.reports[epoch + 1 :]]
+    assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
+    assert file_sha256(result.validation) == file_sha256(whole.result.validation)
+    assert (result.precision, result.best_epoch) == (whole.result.precision, whole.result.best_epoch)
+
+
+@pytest.mark.parametrize("damage", [b"nonsense", b""])
+def test_a_damaged_state_starts_anew(
+    damage: bytes, whole: Uninterrupted, options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train_node(job(tmp_path, options), badge, stop_after(1))
+    (tmp_path / "last.safetensors").write_bytes(damage)
+    reports: list[EpochReport] = []
+    result = train_node(job(tmp_path, options), badge, reports.append)
+    assert [report.epoch for report in reports] == list(range(options.epochs))
+    assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
+
+
+def test_damaged_best_weights_of_an_interrupted_training_are_made_again(
+    whole: Uninterrupted, options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        train_node(job(tmp_path, options), badge, stop_after(options.epochs - 1))
+    (tmp_path / "best.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="train the node again"):
+        train_node(job(tmp_path, options), badge, lambda _: None)
+    result = train_node(job(tmp_path, options), badge, lambda _: None)  # what the message told to do
+    assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
+
+
+def test_a_finished_node_is_returned_without_training(whole: Uninterrupted, badge: TrainingData) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.folder.iterdir()}
+    reports: list[EpochReport] = []
+    again = train_node(job(whole.folder, TrainingOptions()), badge, reports.append)
+    assert (again, reports) == (whole.result, [])
+    assert {path: path.stat().st_mtime_ns for path in whole.folder.iterdir()} == before
+
+
+def test_a_changed_checkpoint_is_trained_again(options: TrainingOptions, badge: TrainingData, tmp_path: Path) -> None:
+    quick = replace(options, epochs=1)
+    first = train_node(job(tmp_path, quick), badge, lambda _: None)
+    data = bytearray(first.checkpoint.read_bytes())
+    data[-1] ^= 1
+    first.checkpoint.write_bytes(data)
+    reports: list[EpochReport] = []
+    second = train_node(job(tmp_path, quick), badge, reports.append)
+    assert len(reports) == 1
+    assert second.checkpoint_sha256 == first.checkpoint_sha256 == file_sha256(second.checkpoint)
+
+
+def test_another_seed_gives_other_weights(
+    whole: Uninterrupted, options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    same, other = (Uninterrupted(tmp_path / str(seed), replace(options, epochs=1, seed=seed), badge) for seed in (0, 1))
+    assert same.reports[0].loss == whole.reports[0].loss
+    assert other.reports[0].loss != whole.reports[0].loss
+
+
+def test_threads_of_one_process_start_from_the_same_weights(options: TrainingOptions) -> None:
+    # The engine `threads` builds several nodes' models at once, and torch's random state belongs to the process.
+    expected = build_model(options.model).state_dict()
+    with ThreadPoolExecutor(4) as pool:
+        for built in pool.map(lambda _: build_model(options.model).state_dict(), range(8)):
+            assert all(torch.equal(expected[name], tensor) for name, tensor in built.items())
+
+
+def test_a_trunk_that_draws_random_numbers_is_repeatable_too(
+    options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    # EfficientNet drops whole branches at random while it trains.
+    quick, digests = replace(options, trunk="efficientnet_b0", epochs=1), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)  # whatever ran before in this process
+        result = train_node(job(tmp_path / str(seed), quick), badge, lambda _: None)
+        digests.append(result.checkpoint_sha256)
+    assert digests[0] == digests[1]
+
+
+def test_a_node_starts_from_the_given_weights(
+    whole: Uninterrupted, options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    start = {name: tensor + 0.25 * tensor.is_floating_point() for name, tensor in whole.weights[-1].items()}
+    still = replace(options, epochs=1, learning_rate=1e-12, weight_decay=0.0)
+    result = train_node(job(tmp_path, still, start=start), badge, lambda _: None)
+    kept = load_checkpoint(result.checkpoint)
+    for name, tensor in kept.items():
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(tensor, start[name], rtol=0, atol=1e-6)
+
+
+def test_training_stops_when_the_best_epoch_lies_patience_epochs_back(
+    options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.25, 0.5, 0.5, 0.375, 0.5, 1.0])
+    monkeypatch.setattr(training, "_score", lambda held_out, epoch: next(scores))
+    result = train_node(job(tmp_path, replace(options, epochs=12, patience=3)), badge, lambda _: None)
+    assert (result.best_epoch, result.epochs) == (1, 5)
+
+
+def test_without_held_out_images_the_last_epoch_is_kept(
+    options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    data = replace(badge, held_out=badge.held_out.subset(np.zeros(40, dtype=np.bool_)))
+    result = train_node(job(tmp_path, replace(options, epochs=2, patience=1)), data, lambda _: None)
+    assert (result.epochs, result.best_epoch, result.held_out_precision_at_1) == (2, 1, None)
+
+
+def test_a_degenerate_node_is_a_result_and_is_not_trained(
+    store: SegmentStore, options: TrainingOptions, decoded: Path, tmp_path: Path
+) -> None:
+    data = training_data(store, SPOT, options, decoded)
+    reports: list[EpochReport] = []
+    for _ in range(2):
+        result = train_node(job(tmp_path, options), data, reports.append)
+        assert result.status == "degenerate"
+        assert result.reason == "5 training images of the label 'day' show it; 8 are needed"
+        assert (result.checkpoint_sha256, result.held_out_precision_at_1) == (None, None)
+        assert set(result.precision.at.values()) == {None}
+        assert result.precision.n == 4
+    assert reports == []
+    assert [entry.name for entry in tmp_path.iterdir()] == ["result.json"]
+
+
+class NotANumber(nn.Module):
+    """A loss that is NaN from the n-th batch on."""
+
+    def __init__(self, loss: nn.Module, batches: list[int], first: int) -> None:
+        super().__init__()
+        self.loss, self.batches, self.first = loss, batches, first
+
+    def forward(self, embeddings: torch.Tensor, labels: torch.Tensor, mined: object) -> torch.Tensor:
+        self.batches[0] += 1
+        value: torch.Tensor = self.loss(embeddings, labels, mined)
+        return value * (torch.nan if self.batches[0] >= self.first else 1)
+
+
+def test_a_loss_that_is_no_number_is_named_and_the_epochs_before_are_kept(
+    whole: Uninterrupted, options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, batches = training.loss_family("triplet"), [0]
+    broken: LossFamily = replace(family, loss=lambda: NotANumber(family.loss(), batches, first=6))  # of 2 an epoch
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "loss_family", lambda name: broken)
+        with pytest.raises(InputError, match=r"loss of node 'badge' is not a number in epoch 2: lower the learning r"):
+            train_node(job(tmp_path, options), badge, lambda _: None)
+    reports: list[EpochReport] = []
+    result = train_node(job(tmp_path, options), badge, reports.append)
+    assert [report.epoch for report in reports] == [2, 3]
+    assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
+
+
+@pytest.mark.parametrize("batch", [16, 32])
+def test_a_learning_rate_that_is_far_too_high_is_wrong_input(
+    batch: int, options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    # With one batch an epoch, the first numbers that are none are those of the evaluation.
+    with pytest.raises(InputError, match=r"'badge'.*lower the learning rate"):
+        train_node(job(tmp_path, replace(options, learning_rate=1e30, batch=batch)), badge, lambda _: None)
+
+
+@pytest.mark.parametrize("write", [3, 4])
+def test_a_full_disk_leaves_the_epochs_before(
+    write: int,
+    whole: Uninterrupted,
+    options: TrainingOptions,
+    badge: TrainingData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save_file, writes = checkpoint.save_file, [0]
+
+    def save_until_full(tensors: object, path: Path, metadata: object) -> None:
+        writes[0] += 1
+        if writes[0] >= write:
+            path.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save_file(tensors, path, metadata)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", save_until_full)
+        with pytest.raises(OSError, match="No space"):
+            train_node(job(tmp_path, options), badge, lambda _: None)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"best.safetensors", "last.safetensors"}
+    reports: list[EpochReport] = []
+    result = train_node(job(tmp_path, options), badge, reports.append)
+    assert reports[0].epoch > 0
+    assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
+
+
+def test_torch_s_settings_are_as_before(
+    options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    seen: list[tuple[int, bool]] = []
+
+    def look(*_: object) -> None:
+        seen.append((torch.get_num_threads(), torch.backends.cudnn.deterministic))
+        raise Interrupted
+
+    monkeypatch.setattr(training, "_train", look)
+    with pytest.raises(Interrupted):
+        train_node(job(tmp_path, replace(options, threads=2)), badge, lambda _: None)
+    assert seen == [(2, True)]
+    assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == before
+
+
+def test_the_result_is_strict_json(whole: Uninterrupted) -> None:
+    json.dumps(whole.result.to_dict(), allow_nan=False)

@@ -1,0 +1,164 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.metric import training_data as module
+from tasks.metric.batches import held_out
+from tasks.metric.options import TrainingOptions
+from tasks.metric.training_data import NodeView, node_view, training_data
+from tasks.segments.decoded import DecodedSplit, decode
+from tasks.segments.pictures import encode_image, encode_label_map
+from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
+
+OPTIONS = TrainingOptions(trunk="small", size=16)
+CLASSES = {0: "ground", 1: "part"}
+
+
+def counted_store(folder: Path, part: dict[str, int], total: int) -> SegmentStore:
+    """16 x 16 pictures: of each label `total` in both splits, of which `part` show a part of 4 x 8 pixels."""
+    for split in ("train", "validation"):
+        rows = []
+        for label, count in part.items():
+            for number in range(total):
+                label_map = np.zeros((16, 16), dtype=np.uint8)
+                label_map[4:8, 2:10] = number < count
+                rows.append(
+                    Row(
+                        image_id=f"{split}-{label}-{number}",
+                        split=split,
+                        label=label,
+                        group=None,
+                        image=encode_image(np.full((3, 16, 16), 10 + number, dtype=np.uint8)),
+                        image_path="x.png",
+                        mask=encode_label_map(label_map),
+                        segments=describe_segments(label_map, CLASSES),
+                    )
+                )
+        write_shard(folder, split, rows, source="counted", classes=CLASSES, key="k", part=0, parts=1)
+    return open_store(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        ({"a": 8, "b": 8}, ""),
+        ({"a": 7, "b": 20}, "7 training images of the label 'a' show it; 8 are needed"),
+        ({"a": 20, "b": 7}, "7 training images of the label 'b' show it; 8 are needed"),
+        ({"a": 20, "b": 0}, "0 training images of the label 'b' show it; 8 are needed"),
+        ({"a": 0, "b": 0}, "0 training images of the label 'a' show it; 8 are needed"),
+        ({"a": 9, "b": 10, "c": 3}, "3 training images of the label 'c' show it; 8 are needed"),
+    ],
+)
+def test_a_node_needs_8_training_images_of_every_label(part: dict[str, int], reason: str, tmp_path: Path) -> None:
+    store = counted_store(tmp_path / "store", part, total=20)
+    assert training_data(store, (1,), OPTIONS, tmp_path / "decoded").degenerate == reason
+    assert training_data(store, None, OPTIONS, tmp_path / "decoded").degenerate == ""
+    blank = replace(OPTIONS, absent="blank")
+    assert training_data(store, (1,), blank, tmp_path / "decoded").degenerate == ""
+
+
+def test_a_node_with_one_label_only_is_degenerate(tmp_path: Path) -> None:
+    store = counted_store(tmp_path / "store", {"a": 20}, total=20)
+    for class_ids in ((1,), None):
+        assert training_data(store, class_ids, OPTIONS, tmp_path / "decoded").degenerate
+
+
+def test_the_three_sets_are_disjoint_and_are_the_images_with_the_part(tmp_path: Path) -> None:
+    store = counted_store(tmp_path / "store", {"a": 12, "b": 15}, total=20)
+    data = training_data(store, (1,), OPTIONS, tmp_path / "decoded")
+    with_part = {*range(12), *range(20, 35)}  # rows lie label after label
+    train, chosen = set(data.train.indices.tolist()), set(data.held_out.indices.tolist())
+    assert train | chosen == with_part
+    assert not train & chosen
+    assert set(data.validation.indices.tolist()) == with_part
+    mask = held_out(np.repeat([0, 1], 20), OPTIONS.seed)
+    assert chosen == with_part & set(np.flatnonzero(mask).tolist())
+    assert data.train.labels.tolist() == [int(index >= 20) for index in sorted(train)]
+
+
+def test_all_nodes_hold_out_the_same_images(tmp_path: Path) -> None:
+    store = counted_store(tmp_path / "store", {"a": 20, "b": 20}, total=20)
+    whole = training_data(store, None, OPTIONS, tmp_path / "decoded")
+    part = training_data(store, (1,), OPTIONS, tmp_path / "decoded")
+    assert np.array_equal(whole.held_out.indices, part.held_out.indices)
+    assert len(whole.held_out) == 4
+    other = training_data(store, None, replace(OPTIONS, seed=1), tmp_path / "decoded")
+    assert not np.array_equal(whole.held_out.indices, other.held_out.indices)
+
+
+def test_the_area_is_the_mean_share_of_the_pixels_where_the_part_is(tmp_path: Path) -> None:
+    store = counted_store(tmp_path / "store", {"a": 10, "b": 10}, total=20)
+    assert training_data(store, (1,), OPTIONS, tmp_path / "decoded").area == 4 * 8 / 256
+    assert training_data(store, (0,), OPTIONS, tmp_path / "decoded").area == 1 - 4 * 8 / 256 / 2
+    assert training_data(store, (0, 1), OPTIONS, tmp_path / "decoded").area == 1
+    assert training_data(store, None, OPTIONS, tmp_path / "decoded").area == 1
+    blank = replace(OPTIONS, absent="blank")
+    assert training_data(store, (1,), blank, tmp_path / "decoded").area == 4 * 8 / 256 / 2
+    assert training_data(store, (7,), OPTIONS, tmp_path / "decoded").area == 0
+
+
+def split_of(n: int) -> DecodedSplit:
+    generator = np.random.default_rng(0)
+    return DecodedSplit(
+        images=generator.integers(1, 256, (n, 3, 4, 4), dtype=np.uint8),
+        label_maps=generator.integers(0, 3, (n, 4, 4), dtype=np.uint8),
+        labels=np.arange(n) % 2,
+        label_names=("a", "b"),
+        image_ids=tuple(map(str, range(n))),
+        groups=(None,) * n,
+    )
+
+
+def test_pictures_are_composed_of_the_images_at_the_positions() -> None:
+    data = split_of(6)
+    view = NodeView(data=data, class_ids=(2,), fill="black", indices=np.array([1, 3, 4]))
+    got = view.pictures(np.array([2, 0]), "cpu")
+    for picture, index in zip(got.numpy(), (4, 1), strict=True):
+        for y, x in np.ndindex(4, 4):
+            shown = data.images[index, :, y, x] if data.label_maps[index, y, x] == 2 else [0, 0, 0]
+            assert picture[:, y, x].tolist() == list(shown)
+
+
+def test_batches_are_all_pictures_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "EVALUATION_BATCH", 3)
+    view = NodeView(data=split_of(9), class_ids=None, fill="black", indices=np.array([0, 2, 3, 5, 6, 7, 8]))
+    batches = list(view.batches("cpu"))
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    assert np.array_equal(torch.cat(batches).numpy(), view.data.images[view.indices])
+
+
+def test_a_view_with_skip_leaves_out_images_without_the_part() -> None:
+    data = split_of(8)
+    data.label_maps[3] = 1
+    data.label_maps[5] = 0
+    assert node_view(data, (2,), "black", "skip").indices.tolist() == [0, 1, 2, 4, 6, 7]
+    assert node_view(data, (0, 2), "black", "skip").indices.tolist() == [0, 1, 2, 4, 5, 6, 7]
+    assert node_view(data, (2,), "black", "blank").indices.tolist() == list(range(8))
+    assert node_view(data, None, "black", "skip").indices.tolist() == list(range(8))
+
+
+def test_a_subset_is_counted_in_images_of_the_split() -> None:
+    view = NodeView(data=split_of(6), class_ids=(1,), fill="mean", indices=np.array([1, 3, 4]))
+    subset = view.subset(np.array([True, True, False, False, True, False]))
+    assert (subset.indices.tolist(), subset.class_ids, subset.fill) == ([1, 4], (1,), "mean")
+    assert len(subset) == 2
+    assert subset.labels.tolist() == [1, 0]
+
+
+def test_a_view_of_a_large_split_looks_at_every_image() -> None:
+    # Presence is looked up 1,024 images at a time.
+    label_maps = np.zeros((1500, 2, 2), dtype=np.uint8)
+    label_maps[[0, 1023, 1024, 1499], 1, 1] = 3
+    data = replace(split_of(1), label_maps=label_maps, labels=np.zeros(1500, dtype=np.int64))
+    assert node_view(data, (3,), "black", "skip").indices.tolist() == [0, 1023, 1024, 1499]
+
+
+def test_the_drawings_are_seen_as_they_were_drawn(store: SegmentStore, decoded: Path) -> None:
+    view = node_view(decode(store, "train", 48, decoded), (2,), "black", "skip")
+    assert len(view) == 36  # every tenth drawing of a label has no badge
+    for picture, label in zip(torch.cat(list(view.batches("cpu"))).float(), view.labels.tolist(), strict=True):
+        red, blue = picture[0].sum(), picture[2].sum()
+        assert (red > 3 * blue) if view.data.label_names[label] == "day" else (blue > 3 * red)

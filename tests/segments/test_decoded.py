@@ -1,0 +1,156 @@
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from tasks.errors import InputError
+from tasks.segments import decoded as module
+from tasks.segments.decoded import decode, resize_image, resize_label_map
+from tasks.segments.pictures import decode_image, decode_label_map
+from tasks.segments.store import SegmentStore
+
+
+def test_images_are_resized_bilinearly_with_antialiasing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3, 30, 50), dtype=np.uint8)
+    for size in (12, 40, 64):
+        expected = interpolate(
+            torch.from_numpy(image)[None].float(), (size, size), mode="bilinear", antialias=True, align_corners=False
+        )
+        got = resize_image(image, size)
+        assert (got.shape, got.dtype) == ((3, size, size), np.uint8)
+        np.testing.assert_allclose(got, expected[0], atol=1)
+
+
+def test_label_maps_are_resized_to_the_nearest_pixel() -> None:
+    label_map = np.random.default_rng(0).integers(0, 200, (9, 15), dtype=np.uint8)
+    for size in (3, 5, 27):
+        got = resize_label_map(label_map, size)
+        for y, x in np.ndindex(size, size):
+            # The pixel in which the middle of the new one lies.
+            assert got[y, x] == label_map[int((y + 0.5) * 9 / size), int((x + 0.5) * 15 / size)]
+
+
+def test_the_same_size_changes_nothing() -> None:
+    generator = np.random.default_rng(0)
+    image, label_map = generator.integers(0, 256, (3, 8, 8), dtype=np.uint8), generator.integers(0, 9, (8, 8), np.uint8)
+    np.testing.assert_array_equal(resize_image(image, 8), image)
+    np.testing.assert_array_equal(resize_label_map(label_map, 8), label_map)
+
+
+def test_a_decoded_split_is_the_store_s_pictures_in_order(store: SegmentStore, tmp_path: Path) -> None:
+    data = decode(store, "train", 48, tmp_path)
+    rows = list(store.iterate("train"))
+    assert len(data) == 40
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(data.images[i], decode_image(row.image, "x"))
+        np.testing.assert_array_equal(data.label_maps[i], decode_label_map(row.mask, "x"))
+    assert data.image_ids == tuple(row.image_id for row in rows)
+    assert data.groups == tuple(row.group for row in rows)
+    assert data.label_names == ("day", "night")
+    assert [data.label_names[label] for label in data.labels] == [row.label for row in rows]
+    assert (data.labels.dtype, data.images.dtype, data.label_maps.dtype) == (np.int64, np.uint8, np.uint8)
+
+
+def test_the_arrays_are_memory_mapped_and_cannot_be_written(store: SegmentStore, decoded: Path) -> None:
+    data = decode(store, "train", 32, decoded)
+    for array in (data.images, data.label_maps):
+        assert isinstance(array, np.memmap)
+        assert not array.flags.writeable
+    assert (data.images.shape, data.label_maps.shape) == ((40, 3, 32, 32), (40, 32, 32))
+
+
+def test_a_split_is_decoded_once(store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = decode(store, "validation", 16, tmp_path)
+
+    def fail(data: bytes, name: str) -> None:
+        raise AssertionError("decoded a second time")
+
+    monkeypatch.setattr(module, "decode_image", fail)
+    again = decode(store, "validation", 16, tmp_path)
+    np.testing.assert_array_equal(first.images, again.images)
+    with pytest.raises(AssertionError, match="a second time"):
+        decode(store, "validation", 17, tmp_path)
+
+
+def test_another_store_is_decoded_anew(make_store: Callable[..., SegmentStore], tmp_path: Path) -> None:
+    one = make_store(tmp_path / "one", train=6)
+    other = make_store(tmp_path / "other", train=6, change=lambda row: replace(row, label=f"not {row.label}"))
+    assert decode(one, "train", 16, tmp_path / "decoded").label_names == ("day", "night")
+    assert decode(other, "train", 16, tmp_path / "decoded").label_names == ("not day", "not night")
+
+
+def test_labels_have_the_same_number_in_both_splits(make_store: Callable[..., SegmentStore], tmp_path: Path) -> None:
+    store = make_store(
+        tmp_path / "store",
+        train=8,
+        validation=4,
+        change=lambda row: replace(row, label="dawn" if row.image_id == "train-000" else row.label),
+    )
+    train, validation = (decode(store, split, 16, tmp_path / "decoded") for split in ("train", "validation"))
+    assert train.label_names == validation.label_names == ("dawn", "day", "night")
+    assert validation.labels.tolist() == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("picture", ["image", "mask"])
+def test_a_broken_picture_is_named_and_nothing_half_is_left(
+    picture: str, make_store: Callable[..., SegmentStore], tmp_path: Path
+) -> None:
+    store = make_store(
+        tmp_path / "store",
+        train=8,
+        change=lambda row: replace(row, **{picture: b"broken"}) if row.image_id == "train-003" else row,
+    )
+    with pytest.raises(InputError, match="train-003"):
+        decode(store, "train", 16, tmp_path / "decoded")
+    assert not [path for path in (tmp_path / "decoded").rglob("*") if path.is_file()]
+    assert len(decode(store, "validation", 16, tmp_path / "decoded")) == 16
+
+
+def test_a_full_disk_leaves_nothing_half_and_a_way_to_go_on(
+    store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str, encoding: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            decode(store, "validation", 16, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(decode(store, "validation", 16, tmp_path)) == 16
+
+
+def test_tasks_of_one_machine_may_decode_at_the_same_time(store: SegmentStore, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: decode(store, "train", 16, tmp_path), range(4)))
+    expected = [resize_image(decode_image(row.image, "x"), 16) for row in store.iterate("train")]
+    for data in found:
+        np.testing.assert_array_equal(data.images, expected)
+    folders = {path.parent.name for path in tmp_path.rglob("rows.json")}
+    assert folders == {"train"}
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_task_that_comes_second_takes_what_the_first_one_wrote(
+    store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The other task, on another process, is done just before this one renames its folder.
+    rename = Path.rename
+
+    def rename_late(self: Path, target: Path) -> Path:
+        target.mkdir(parents=True)
+        for file in self.iterdir():
+            (target / file.name).write_bytes(file.read_bytes())
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_late)
+    data = decode(store, "validation", 16, tmp_path)
+    assert len(data) == 16
+    rows = next(tmp_path.rglob("rows.json"))
+    assert json.loads(rows.read_text(encoding="utf-8"))["image_ids"] == list(data.image_ids)

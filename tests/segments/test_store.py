@@ -1,0 +1,312 @@
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tasks.errors import InputError
+from tasks.segments import store as module
+from tasks.segments.pictures import decode_image, decode_label_map, encode_image, encode_label_map
+from tasks.segments.store import (
+    METADATA_KEY,
+    Row,
+    SegmentStore,
+    describe_segments,
+    open_store,
+    read_header,
+    shard_path,
+    write_shard,
+)
+
+CLASSES = {0: "ground", 1: "sky", 7: "sun"}
+
+
+def made_row(name: str, **fields: Any) -> Row:
+    label_map = np.array([[0, 1, 1], [0, 7, 1]], dtype=np.uint8)
+    row = Row(
+        image_id=name,
+        split="train",
+        label="day",
+        group=None,
+        image=encode_image(np.full((3, 2, 3), 9, dtype=np.uint8)),
+        image_path=f"{name}.png",
+        mask=encode_label_map(label_map),
+        segments=describe_segments(label_map, CLASSES),
+    )
+    return replace(row, **fields)
+
+
+def written(folder: Path, rows: list[Row], **fields: Any) -> Path:
+    given_fields = {"source": "sky", "classes": CLASSES, "key": "k", "part": 0, "parts": 1, **fields}
+    split = rows[0].split if rows else "train"
+    write_shard(folder, split, rows, **given_fields)
+    return shard_path(folder, split, given_fields["part"])
+
+
+def whole_store(folder: Path, **fields: Any) -> SegmentStore:
+    written(folder, [made_row("a"), made_row("b", group="g", label="night")], **fields)
+    written(folder, [made_row("c", split="validation")], **fields)
+    return open_store(folder)
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.sampled_from(list(CLASSES))))
+def test_segments_are_those_of_a_walk_over_the_pixels(label_map: np.ndarray) -> None:
+    found: dict[int, list[tuple[int, int]]] = {}
+    for y, x in np.ndindex(*label_map.shape):
+        found.setdefault(int(label_map[y, x]), []).append((y, x))
+    expected = [
+        {
+            "name": CLASSES[class_id],
+            "class_id": class_id,
+            "area": len(places),
+            "top": min(y for y, _ in places),
+            "left": min(x for _, x in places),
+            "bottom": max(y for y, _ in places) + 1,
+            "right": max(x for _, x in places) + 1,
+        }
+        for class_id, places in sorted(found.items())
+    ]
+    assert describe_segments(label_map, CLASSES) == expected
+
+
+def test_a_class_id_that_the_table_lacks_is_named() -> None:
+    with pytest.raises(InputError, match=r"has the class id 9, which the class table lacks; it has: 0, 1, 7"):
+        describe_segments(np.array([[0, 9]], dtype=np.uint8), CLASSES)
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    rows = [made_row("a"), made_row("b", group="g", label="night", image=b"any bytes")]
+    written(tmp_path, rows)
+    written(tmp_path, [made_row("c", split="validation")])
+    store = open_store(tmp_path)
+    assert list(store.iterate("train")) == rows
+    assert list(store.iterate("validation")) == [made_row("c", split="validation")]
+    assert (store.rows("train"), store.rows("validation")) == (2, 1)
+    assert (store.source, store.classes, store.notes) == ("sky", CLASSES, {})
+    assert store.columns("train", ["label", "group"]) == {"label": ["day", "night"], "group": [None, "g"]}
+    assert store.segmenter is None
+
+
+def test_pictures_come_back_to_the_bit(store: SegmentStore) -> None:
+    row = next(store.iterate("train"))
+    image, label_map = decode_image(row.image, "x"), decode_label_map(row.mask, "x")
+    assert (image.shape, label_map.shape) == ((3, 48, 48), (48, 48))
+    assert encode_image(image) == row.image
+    assert row.segments == describe_segments(label_map, store.classes)
+
+
+def test_shards_follow_each_other_and_row_groups_too(tmp_path: Path) -> None:
+    names = [f"{number:03d}" for number in range(150)]
+    for part in range(3):
+        written(tmp_path, [made_row(name) for name in names[part * 50 : (part + 1) * 50]], part=part, parts=3)
+    validation = [made_row(name, split="validation") for name in names]  # 150 rows: three row groups
+    path = written(tmp_path, validation)
+    store = open_store(tmp_path)
+    for split in ("train", "validation"):
+        assert [row.image_id for row in store.iterate(split)] == names
+        assert store.columns(split, ["image_id"])["image_id"] == names
+        assert store.rows(split) == 150
+    assert pq.ParquetFile(path).num_row_groups == 3
+
+
+def test_a_shard_s_header(tmp_path: Path) -> None:
+    header = write_shard(
+        tmp_path,
+        "train",
+        [made_row("a")],
+        source="sky",
+        classes={7: "sun", 0: "ground", 1: "sky"},
+        key="k",
+        part=0,
+        parts=1,
+        notes={"iou": 0.5},
+    )
+    assert header == read_header(shard_path(tmp_path, "train", 0))
+    assert (header.source, header.key, header.part, header.parts, header.rows) == ("sky", "k", 0, 1, 1)
+    assert list(header.classes.items()) == list(CLASSES.items())  # by id
+    assert header.notes == {"iou": 0.5}
+
+
+def test_the_digest_follows_the_content(tmp_path: Path) -> None:
+    digests = {
+        name: whole_store(tmp_path / name, **fields).digest
+        for name, fields in {"one": {}, "same": {}, "classes": {"classes": {**CLASSES, 9: "moon"}}}.items()
+    }
+    assert digests["one"] == digests["same"] != digests["classes"]
+    seen = {digests["one"]}
+    image = encode_image(np.full((3, 2, 3), 8, dtype=np.uint8))
+    mask = encode_label_map(np.zeros((2, 3), dtype=np.uint8))
+    changes: list[dict[str, Any]] = [
+        {"image": image}, {"mask": mask}, {"label": "dusk"}, {"group": "h"}, {"image_id": "z"}
+    ]  # fmt: skip
+    for number, change in enumerate(changes):
+        folder = tmp_path / str(number)
+        written(folder, [made_row("a", **change), made_row("b", group="g", label="night")])
+        written(folder, [made_row("c", split="validation")])
+        seen.add(open_store(folder).digest)
+    assert len(seen) == 1 + len(changes)
+
+
+def test_the_digest_follows_the_order_of_rows_and_not_the_folder(tmp_path: Path) -> None:
+    def digest(name: str, rows: list[Row]) -> str:
+        written(tmp_path / name, rows)
+        written(tmp_path / name, [made_row("c", split="validation")])
+        return open_store(tmp_path / name).digest
+
+    a, b = made_row("a"), made_row("b")
+    assert digest("x", [a, b]) == digest("y", [a, b]) != digest("z", [b, a])
+
+
+@pytest.mark.parametrize("moment", ["while it is written", "before it is renamed"])
+def test_a_shard_that_cannot_be_written_leaves_the_old_one(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, [made_row("a")])
+    before = path.read_bytes()
+
+    def write_half(table: object, file: Path, **options: object) -> None:
+        file.write_bytes(before[:40])
+        raise OSError(28, "No space left on device")
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    if moment == "while it is written":
+        monkeypatch.setattr(module.pq, "write_table", write_half)
+    else:
+        monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="No space"):
+        written(tmp_path, [made_row("a"), made_row("b")])
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["part-00000.parquet"]
+
+
+def test_one_shard_can_be_made_again_alone(make_store: Callable[..., SegmentStore], tmp_path: Path) -> None:
+    before = make_store(tmp_path)
+    rows = list(before.iterate("train"))[20:]
+    path = shard_path(tmp_path, "train", 1)
+    path.unlink()
+    header = replace_shard(before, rows)
+    assert open_store(tmp_path).digest == before.digest
+    assert header == before.shards[1][1]
+
+
+def replace_shard(store: SegmentStore, rows: list[Row]) -> object:
+    old = store.shards[1][1]
+    return write_shard(
+        store.path,
+        "train",
+        rows,
+        source=old.source,
+        classes=old.classes,
+        key=old.key,
+        part=old.part,
+        parts=old.parts,
+        notes=old.notes,
+    )
+
+
+def with_metadata(path: Path, **fields: object) -> None:
+    """Rewrite a shard with other fields in its header."""
+    table = pq.read_table(path, partitioning=None)
+    metadata = dict(table.schema.metadata)
+    header = {**json.loads(metadata[METADATA_KEY]), **fields}
+    pq.write_table(table.replace_schema_metadata({**metadata, METADATA_KEY: json.dumps(header)}), path)
+
+
+def test_a_shard_of_another_version_is_refused(tmp_path: Path) -> None:
+    whole_store(tmp_path)
+    with_metadata(shard_path(tmp_path, "validation", 0), version=99)
+    with pytest.raises(InputError, match=r"part-00000\.parquet was written as store version 99, this is version \d+"):
+        open_store(tmp_path)
+
+
+@pytest.mark.parametrize(("split", "found"), [("train", "1 of 2"), ("validation", "0 of its")])
+def test_a_missing_shard_is_named(
+    split: str, found: str, make_store: Callable[..., SegmentStore], tmp_path: Path
+) -> None:
+    make_store(tmp_path)
+    next((tmp_path / f"split={split}").glob("part-*.parquet")).unlink()
+    with pytest.raises(InputError, match=rf"is not whole: the split {split} has {found} shards; run `heml prepare`"):
+        open_store(tmp_path)
+
+
+def test_a_shard_too_many_is_named(make_store: Callable[..., SegmentStore], tmp_path: Path) -> None:
+    make_store(tmp_path)
+    path = shard_path(tmp_path, "validation", 0)
+    shard_path(tmp_path, "validation", 1).write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=r"is not whole: the split validation has 2 of 1 shards"):
+        open_store(tmp_path)
+
+
+@pytest.mark.parametrize("fields", [{"classes": {0: "ground", 1: "sea", 7: "sun"}}, {"source": "sea"}])
+def test_shards_that_do_not_fit_together_are_refused(fields: dict[str, Any], tmp_path: Path) -> None:
+    whole_store(tmp_path)
+    written(tmp_path, [made_row("c", split="validation")], **fields)
+    with pytest.raises(InputError, match="have different class tables or sources: make the store in a new folder"):
+        open_store(tmp_path)
+
+
+def test_what_is_no_store_is_named(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(InputError, match=r"is not a segment store \(no split=\*/part-\*\.parquet\): make one with"):
+            open_store(folder)
+
+
+def test_what_is_no_shard_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, [made_row("a")])
+    plain = pq.read_table(path, partitioning=None).replace_schema_metadata(None)
+    pq.write_table(plain, tmp_path / "plain.parquet")
+    (tmp_path / "nonsense.parquet").write_bytes(b"nonsense")
+    (tmp_path / "cut.parquet").write_bytes(path.read_bytes()[:-100])
+    for name in ("plain", "nonsense", "cut", "nowhere"):
+        with pytest.raises(InputError, match=rf"{name}\.parquet is not a shard of a segment store: make it again with"):
+            read_header(tmp_path / f"{name}.parquet")
+
+
+def test_the_segmenter_s_folder_belongs_to_the_store(tmp_path: Path) -> None:
+    whole_store(tmp_path)
+    (tmp_path / "segmenter").mkdir()
+    assert open_store(tmp_path).segmenter == tmp_path / "segmenter"
+
+
+def test_hugging_face_opens_the_store_and_shows_its_pictures(store: SegmentStore, tmp_path: Path) -> None:
+    shards = [str(shard_path(store.path, "train", part)) for part in (0, 1)]
+    opened = datasets.Dataset.from_parquet(shards, cache_dir=str(tmp_path))
+    assert len(opened) == 40
+    assert isinstance(opened.features["image"], datasets.Image)
+    assert isinstance(opened.features["mask"], datasets.Image)
+    assert opened.features["label"] == datasets.Value("string")
+    row, first = opened[0], next(store.iterate("train"))
+    np.testing.assert_array_equal(np.moveaxis(np.asarray(row["image"]), -1, 0), decode_image(first.image, "x"))
+    np.testing.assert_array_equal(np.asarray(row["mask"]), decode_label_map(first.mask, "x"))
+    assert row["segments"] == first.segments
+    assert (row["image_id"], row["label"], row["group"]) == (first.image_id, first.label, first.group)
+
+
+def test_hugging_face_opens_the_whole_folder_with_its_splits(store: SegmentStore, tmp_path: Path) -> None:
+    opened = datasets.load_dataset(
+        "parquet",
+        data_files={split: str(store.path / f"split={split}" / "*.parquet") for split in ("train", "validation")},
+        cache_dir=str(tmp_path),
+    )
+    assert {split: len(part) for split, part in opened.items()} == {"train": 40, "validation": 16}
+    assert set(opened["validation"]["split"]) == {"validation"}
+    assert isinstance(opened["validation"].features["image"], datasets.Image)
+
+
+def test_the_key_and_the_notes_are_not_part_of_the_digest(tmp_path: Path) -> None:
+    # What a store holds decides whether nodes are trained again, not how it came about.
+    one = whole_store(tmp_path / "one", key="k1", notes={"a": 1})
+    other = whole_store(tmp_path / "other", key="k2", notes={"a": 2})
+    assert one.digest == other.digest
+    assert len(one.digest) == len(hashlib.sha256().hexdigest())
