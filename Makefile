@@ -1,4 +1,6 @@
 PYTHON ?= python3
+# Imports compiled once, not in every process.
+unexport PYTHONDONTWRITEBYTECODE
 VENV ?= .venv
 BIN := $(VENV)/bin
 

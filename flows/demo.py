@@ -18,7 +18,7 @@ from tasks.segments.store import SegmentStore, open_store
 
 PORTRAITS = PortraitSpec(train=960, validation=320)
 KNOWN_MASKS = 240
-OPTIONS = TrainingOptions(trunk="small", size=64, epochs=14, patience=6)
+OPTIONS = TrainingOptions(trunk="small", size=64, epochs=8, patience=4, batch=32)
 
 
 def run_demo() -> Path:
@@ -35,7 +35,11 @@ def run_demo() -> Path:
         style="bold",
     )
     preparing = PrepareParameters(
-        photos=Portraits(spec=PORTRAITS, known_masks=KNOWN_MASKS), out=home / "store", fit_segmenter=True
+        photos=Portraits(spec=PORTRAITS, known_masks=KNOWN_MASKS),
+        out=home / "store",
+        fit_segmenter=True,
+        segmenter_size=96,
+        segmenter_epochs=10,
     )
     with _timed("prepared"):
         prepare_data.with_options(task_runner=prepare_runner(preparing, settings))(preparing)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from infra.runners import check_engine, task_runner, training_resources
-from infra.tracking import fetch_model
 from prefect import flow
 
 from flows.parameters import ExplainParameters
+from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import load_settings
+from infra.tracking import fetch_model
 from tasks.explain import explain
 
 
@@ -28,7 +28,7 @@ def explain_pair(parameters: ExplainParameters) -> dict[str, Any]:
     check_engine(settings)
     model = fetch_model(parameters.model, settings)
     photos = (str(parameters.photo_a.resolve()), str(parameters.photo_b.resolve()))
-    mask_a, mask_b = (mask and str(mask.resolve()) for mask in (parameters.mask_a, parameters.mask_b))
+    mask_a, mask_b = (str(mask.resolve()) if mask else None for mask in (parameters.mask_a, parameters.mask_b))
     with training_resources(settings):
         future = explain.submit(
             str(model), settings.torch_device, photos, (mask_a, mask_b), str(parameters.out.resolve())

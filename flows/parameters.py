@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from tasks.segments.dataset_source import DatasetSource
-from tasks.segments.folder_source import FolderSource
 
 from tasks.metric.options import TrainingOptions
+from tasks.segments.dataset_source import DatasetSource
+from tasks.segments.folder_source import FolderSource
 from tasks.segments.hidden_masks import HiddenMasks
 from tasks.segments.portraits import PortraitSource, PortraitSpec
 from tasks.segments.source import Source
@@ -24,7 +24,7 @@ class Portraits(Parameters):
 
     kind: Literal["portraits"] = "portraits"
     spec: PortraitSpec = PortraitSpec()
-    known_masks: int | None = Field(None, description="keep the masks of so many; the others are to be segmented")
+    known_masks: Annotated[int | None, Field(description="keep the masks of so many; segment the others")] = None
 
     def source(self) -> Source:
         """The source of photos."""
@@ -48,7 +48,7 @@ class Folder(Parameters):
 
     def source(self) -> Source:
         """The source of photos."""
-        return FolderSource(**self.model_dump(exclude={"kind"}))
+        return FolderSource(class_names=self.classes, **self.model_dump(exclude={"kind", "classes"}))
 
 
 class Dataset(Parameters):
@@ -58,7 +58,7 @@ class Dataset(Parameters):
     name: str
     label: str
     image: str = "image"
-    mask: str | None = "mask"
+    mask: str | None = None
     group: str | None = None
     classes: Path | None = None
     validation: float = Field(0.2, gt=0, lt=1)
@@ -67,7 +67,8 @@ class Dataset(Parameters):
 
     def source(self) -> Source:
         """The source of photos."""
-        return DatasetSource(**self.model_dump(exclude={"kind"}))
+        fields = self.model_dump(exclude={"kind", "classes", "name"})
+        return DatasetSource(dataset=self.name, class_names=self.classes, **fields)
 
 
 class PrepareParameters(Parameters):
@@ -75,10 +76,12 @@ class PrepareParameters(Parameters):
 
     photos: Annotated[Portraits | Folder | Dataset, Field(discriminator="kind")] = Portraits()
     out: Path = Field(description="folder of the segment store")
-    segmenter: str | None = Field(None, description="a SegFormer by hub name or folder, for photos without masks")
-    fit_segmenter: bool = Field(False, description="train a SegFormer on the photos that have masks")
-    segmenter_epochs: int = Field(30, gt=0)
-    segmenter_size: int = Field(128, ge=32, description="longer side that the SegFormer sees in training, pixels")
+    segmenter: Annotated[str | None, Field(description="a SegFormer by name or folder, for photos without masks")] = (
+        None
+    )
+    fit_segmenter: Annotated[bool, Field(description="train a SegFormer on the photos that have masks")] = False
+    segmenter_epochs: Annotated[int, Field(gt=0)] = 20
+    segmenter_size: Annotated[int, Field(ge=32, description="longer side that it sees, pixels")] = 128
 
 
 class TrainParameters(Parameters):

@@ -3,17 +3,17 @@
 import shutil
 from typing import Any
 
-from infra.runners import check_engine, task_runner, training_resources
 from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
-from tasks.segments.fit_segmenter import SegmenterOptions
 
 from flows.console import say
 from flows.parameters import PrepareParameters
+from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
 from tasks.prepare import fit_source_segmenter, keep_segmenter, make_store_shard
+from tasks.segments.fit_segmenter import SegmenterOptions
 from tasks.segments.segmenter import load_segmenter
 from tasks.segments.shards import plan_shards, shard_is_made
 from tasks.segments.source import SPLITS
@@ -71,7 +71,7 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     return {"store": str(store), "digest": opened.digest, "images": images, "made": made, **notes}
 
 
-def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRunner[PrefectFuture[Any]]:
+def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRunner[Any]:
     """The engine for a run: the settings' one, or threads where the store is whole and no segmenter is to be made.
 
     Raises:
@@ -82,8 +82,10 @@ def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRun
     if parameters.segmenter or (parameters.fit_segmenter and not is_fitted(source, options, 0, store / "segmenter")):
         return task_runner(settings)
     segmenter = load_segmenter(str(store / "segmenter")) if parameters.fit_segmenter else None
-    plans = plan_shards(source, source.classes(), segmenter and segmenter.digest)
-    return ThreadPoolTaskRunner(2) if all(shard_is_made(store, plan) for plan in plans) else task_runner(settings)
+    plans = plan_shards(source, source.classes(), segmenter.digest if segmenter else None)
+    if all(shard_is_made(store, plan) for plan in plans):
+        return ThreadPoolTaskRunner(max_workers=2)
+    return task_runner(settings)
 
 
 def _collect(futures: list[PrefectFuture[Any]]) -> list[dict[str, Any]]:

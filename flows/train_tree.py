@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from infra.runners import check_engine, task_runner, training_resources
-from infra.tracking import open_tracker
 from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
@@ -14,7 +12,9 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.console import say
 from flows.parameters import TrainParameters
 from flows.trees import resolve_tree
+from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
+from infra.tracking import open_tracker
 from tasks.errors import InputError
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
@@ -73,7 +73,7 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     return outcome
 
 
-def runner_for(parameters: TrainParameters, settings: Settings) -> TaskRunner[PrefectFuture[Any]]:
+def runner_for(parameters: TrainParameters, settings: Settings) -> TaskRunner[Any]:
     """The engine for a run: the settings' one, or threads where no node is left to train.
 
     Raises:
@@ -107,7 +107,8 @@ def _run(
     futures: dict[str, PrefectFuture[Any]] = {}
     with training_resources(settings):
         for node in tree.nodes:
-            futures[node.name] = train.submit(node.name, run, [futures[child] for child in node.children])
+            children: list[Any] = [futures[child] for child in node.children]
+            futures[node.name] = train.submit(node.name, run, children)
     results, cached = _collect(futures, len(tree.nodes))
     out = (parameters.out or settings.home / "runs" / f"{store.source}-{results[tree.root.name].key[:12]}").resolve()
     fields = [result.to_dict() for result in results.values()]

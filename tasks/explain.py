@@ -31,9 +31,9 @@ def explain(
     Raises:
         InputError: the model, a photo or a mask cannot be used.
     """
-    a, b = (mask and Path(mask) for mask in masks)
+    a, b = (Path(mask) if mask else None for mask in masks)
     trained = open_trained_tree(Path(model), device)
-    explanation = explain_photos(trained, (Path(photos[0]), Path(photos[1])), (a or None, b or None), Path(out))
+    explanation = explain_photos(trained, (Path(photos[0]), Path(photos[1])), (a, b), Path(out))
     lines = ["| node | bounded distance | percentile |", "|---|---|---|"]
     for node in explanation.nodes:
         known = node.bounded_distance is not None and node.percentile is not None

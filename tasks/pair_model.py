@@ -18,7 +18,7 @@ from tasks.explanation.explanation_json import explanation_json
 from tasks.metric.trained_tree import open_trained_tree
 
 
-class PairModel(PythonModel):  # type: ignore[misc]
+class PairModel(PythonModel):
     """A trained tree behind MLflow's `predict`."""
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -33,7 +33,7 @@ class PairModel(PythonModel):  # type: ignore[misc]
         Raises:
             InputError: a photo or a mask cannot be used.
         """
-        explanations = []
+        explanations: list[dict[str, Any]] = []
         for row in model_input.to_dict("records"):
             masks = tuple(Path(row[name]) if row.get(name) else None for name in ("mask_a", "mask_b"))
             with tempfile.TemporaryDirectory() as scratch:

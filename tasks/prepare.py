@@ -71,7 +71,9 @@ def make_store_shard(
     made = not shard_is_made(Path(store), plan)
     if made:
         loaded = load_segmenter(segmenter) if segmenter else None
-        header = make_shard(source, plan, Path(store), classes, loaded, read_fit_notes(segmenter and Path(segmenter)))
+        header = make_shard(
+            source, plan, Path(store), classes, loaded, read_fit_notes(Path(segmenter) if segmenter else None)
+        )
     else:
         header = read_header(shard_path(Path(store), plan.split, plan.part))
     return {"split": plan.split, "part": plan.part, "rows": header.rows, "digest": header.digest, "made": made}

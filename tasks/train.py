@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from infra.tracking import Tracker, open_tracker
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.client.schemas import State
 from prefect.runtime import flow_run, task_run
-from prefect.states import Completed, State
+from prefect.states import Completed
 
+from infra.tracking import Tracker, open_tracker
 from tasks.artifact_keys import artifact_key
 from tasks.explanation.node_sheet import write_node_sheet
 from tasks.metric.averaging import average_weights
@@ -118,6 +120,7 @@ def _train(tracker: Tracker, run_id: str, job: NodeJob, data: TrainingData, chil
     progress = create_progress_artifact(
         progress=0.0, key=artifact_key("progress", job.node), description=f"epochs of the node {job.node}"
     )
+    assert isinstance(progress, UUID)  # a coroutine only where the caller is one
 
     def on_epoch(report: EpochReport) -> None:
         tracker.log_metrics(run_id, _metrics(report), step=report.epoch)

@@ -169,7 +169,7 @@ def decoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def options() -> TrainingOptions:
     """Quick ones: a node takes about half a second."""
-    return TrainingOptions(trunk="small", embedding=16, size=32, batch=16, epochs=4)
+    return TrainingOptions(trunk="small", embedding=16, size=32, batch=16, epochs=4, learning_rate=1e-3)
 
 
 @pytest.fixture(scope="session")

@@ -67,10 +67,10 @@ def write_node_sheet(title: str, model: EmbeddingModel, view: NodeView, device: 
     shown = [to_picture_size(part, a.shape[-1]).cpu().numpy() for part in (maps.query, maps.support)]
 
     def name(position: int) -> str:
-        return view.data.image_ids[view.indices[position]]
+        return view.data.image_ids[int(view.indices[position])]
 
     def label(position: int) -> str:
-        return view.data.label_names[view.labels[position]]
+        return view.data.label_names[int(view.labels[position])]
 
     rows = [
         SheetRow(

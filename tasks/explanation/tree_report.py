@@ -67,8 +67,8 @@ def tree_report(
         label_counts=_label_counts(store),
         nodes=tuple(nodes),
         segmenter_iou=store.notes.get("segmenter_iou"),
-        r_squared=additive and additive.r_squared,
-        rank_correlation=additive and additive.rank_correlation,
+        r_squared=additive.r_squared if additive else None,
+        rank_correlation=additive.rank_correlation if additive else None,
         pairs=additive.pairs if additive else 0,
         notes=tuple(_notes(tree, store, results)),
     )

@@ -42,8 +42,7 @@ class EmbeddingModel(nn.Module):
             nn.Linear(channels, channels, bias=False),
             nn.BatchNorm1d(channels),
             nn.ReLU(),
-            nn.Linear(channels, embedding, bias=False),
-            nn.BatchNorm1d(embedding, affine=False),
+            nn.Linear(channels, embedding),
         )
 
     def forward(self, pictures: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class TrainingOptions:
     epochs: int = 12
     patience: int = 5
     batch: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     weight_decay: float = 1e-4
     seed: int = 0
     threads: int = 1

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.errors import InputError
@@ -116,8 +118,9 @@ class DatasetSource:
         )
 
     def has_mask(self, item: Item) -> bool:
-        """Whether the photo comes with a label map, told without decoding it."""
-        return self.mask is not None and self._cell(item, self.mask)[0] is not None
+        """Whether the photo comes with a label map, told without reading it."""
+        split, row = _place(item)
+        return self.mask is not None and _filled(self)[split][row]
 
     def load(self, item: Item) -> Photo:
         """Read one photo and its label map.
@@ -141,10 +144,8 @@ class DatasetSource:
 
     def _cell(self, item: Item, column: str) -> tuple[bytes | None, str]:
         """A picture's bytes as they came (None if the cell is empty), and its file name ("" if none)."""
-        opened = _open(self)
-        split, _, row = item.image_id.rpartition("-")
-        table = opened.tables["validation" if split == "validation" else "train"]
-        value = table.select_columns([column])[int(row)][column]
+        split, row = _place(item)
+        value = _column(self, split, column)[row][column]
         if isinstance(value, dict):
             path = str(value.get("path") or "")
             data = value.get("bytes")
@@ -208,6 +209,31 @@ def _open(source: DatasetSource) -> _Opened:
         stats = [(path.name, path.stat()) for paths in local.values() for path in paths]
         version = json.dumps([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
     return _Opened(tables, own_splits, version)
+
+
+@lru_cache(maxsize=16)
+def _column(source: DatasetSource, split: Split, column: str) -> Any:
+    """One column as a `datasets.Dataset` of its own: making it costs more than reading a row."""
+    return _open(source).tables[split].select_columns([column])
+
+
+@lru_cache(maxsize=4)
+def _filled(source: DatasetSource) -> dict[Split, list[bool]]:
+    """For every row of every split, whether the mask's cell is filled."""
+    filled: dict[Split, list[bool]] = {}
+    for split, table in _open(source).tables.items():
+        cells = table.data.column(source.mask)
+        if pa.types.is_struct(cells.type):
+            names = {cells.type.field(index).name for index in range(cells.type.num_fields)}
+            cells = pc.coalesce(*(pc.cast(pc.struct_field(cells, name), pa.binary()) for name in names))
+        filled[split] = pc.is_valid(cells).to_pylist()
+    return filled
+
+
+def _place(item: Item) -> tuple[Split, int]:
+    """The split and row that `items` made an item's id of."""
+    split, _, row = item.image_id.rpartition("-")
+    return ("validation" if split == "validation" else "train"), int(row)
 
 
 def _library() -> Any:

@@ -36,7 +36,6 @@ from tasks.segments.segmenter import (
 )
 
 LabelledPhoto = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-Progress = Callable[[int, int, float], None]
 
 _SIDE_STEP = 32  # input sides are multiples of the deepest stage's stride in a published SegFormer
 CLASSIFIER = "decode_head.classifier"  # the layer whose outputs are the classes
@@ -160,7 +159,7 @@ def fit_segmenter(
     classes: Mapping[int, str],
     options: SegmenterOptions,
     seed: int,
-    progress: Progress | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> FittedSegmenter:
     """Train a SegFormer and judge it on the photos held out.
 
@@ -170,8 +169,7 @@ def fit_segmenter(
         classes: class id (0..255) to name; ids may have gaps, and stay what they are.
         options: what to train and how.
         seed: of the weights, the held-out photos, the order and the augmentation.
-        progress: called after every epoch with the epoch (from 1), the number of epochs and the mean loss; what it
-            raises ends the training.
+        on_progress: told a line after every epoch; what it raises ends the training.
 
     Raises:
         InputError: there are fewer than two photos or classes, a label map does not fit its photo or has an id that
@@ -192,7 +190,7 @@ def fit_segmenter(
     device = torch.device(options.device)
     model = _new_model(classes, options, torch.Generator().manual_seed(seed))
     place(model, device)
-    losses = _train(model, images.to(device), targets.to(device), processor, classes, options, seed, progress)
+    losses = _train(model, images.to(device), targets.to(device), processor, classes, options, seed, on_progress)
 
     segmenter = Segmenter(model, processor)
     confusion = _judge(segmenter, photos, judged, options.batch_size)
@@ -344,7 +342,7 @@ def _train(
     classes: Mapping[int, str],
     options: SegmenterOptions,
     seed: int,
-    progress: Progress | None,
+    on_progress: Callable[[str], None] | None,
 ) -> tuple[float, ...]:
     """Train on images uint8 [n, 3, h, w] and targets uint8 [n, h, w]; the mean loss of each epoch."""
     device = images.device
@@ -393,8 +391,8 @@ def _train(
             schedule.step()
             total += loss.item() * len(chosen)
         losses.append(total / len(images))
-        if progress is not None:
-            progress(epoch, options.epochs, losses[-1])
+        if on_progress is not None:
+            on_progress(f"segmenter: epoch {epoch} of {options.epochs}, loss {losses[-1]:.3f}")
     model.train(False)
     return tuple(losses)
 

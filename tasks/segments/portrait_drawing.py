@@ -3,8 +3,8 @@
 Every part is a signed distance field (negative inside), evaluated only in the part's box: the same distance gives the
 antialiased edge, the soft outline and the label map, so the three cannot disagree: a pixel belongs to the topmost part
 that covers half of it or more. A part's *style bit* turns its grain by a quarter: bands run across the part (0) or
-along it (1), finer ones on hair, hat and cloth. The grain is brought to mean 0 and to the part's contrast in every single drawing, so the bit changes
-neither the part's mean colour nor its contrast by much, and its outline not at all.
+along it (1); on hair, hat and cloth they are broad and faint (0) or fine and clear (1). The grain is brought to mean 0
+in every single drawing, so the bit does not change the part's mean colour by much, and its outline not at all.
 
 Lengths are in halves of the picture's side: the canvas spans -1..1, u to the right and v downwards. The bare numbers in
 the painters are coordinates and tones of the drawing in these units; they were found by eye and mean nothing else.
@@ -148,6 +148,8 @@ CONTRAST = {  # standard deviation of the grain, as a share of the part's colour
 PERIOD = dict.fromkeys(CONTRAST, 0.108) | {Part.HAIR: 0.2, Part.HAT: 0.22, Part.CLOTH: 0.24}
 # Period of style bit 1 over that of style bit 0; the small parts have no room for two.
 FINER = dict.fromkeys(CONTRAST, 1.0) | {Part.HAIR: 0.6, Part.HAT: 0.55, Part.CLOTH: 0.5}
+# Contrast of style bit 0 over that of style bit 1.
+FAINT = dict.fromkeys(CONTRAST, 1.0) | {Part.HAIR: 0.25, Part.HAT: 0.25, Part.CLOTH: 0.25}
 HEAD_TOP, HEAD_MIDDLE, EYE_LINE, BROW_LINE, NOSE_LINE, LIPS_LINE = -0.50, -0.01, 0.03, -0.205, 0.20, 0.345
 TEMPLE = -0.1  # where hair that leaves the ears free ends
 
@@ -191,7 +193,7 @@ class _Easel:
         return slice(max(0, int(first) - 1), max(0, int(last) + 2))
 
     def stripes(self, part: Part, across: Array, along: Array, dashes: float = 0.0) -> Array:
-        """Bands that follow each other over `across` if the style bit is 0; over `along`, and finer ones, if it is 1."""
+        """Bands that follow each other over `across` if the style bit is 0, finer ones over `along` if it is 1."""
         period, phase = PERIOD[part] * self.shape.grain_period, self.shape.grain_phase
         if self.styles[part]:
             across, along = along, across
@@ -225,7 +227,8 @@ class _Easel:
             weight = cover if where is None else cover * where
             total = weight.sum() + 1e-6
             grain = grain - (grain * weight).sum() / total
-            grain = grain * (CONTRAST[part] / np.sqrt((grain * grain * weight).sum() / total + 1e-6))
+            contrast = CONTRAST[part] * (1 if self.styles[part] else FAINT[part])
+            grain = grain * (contrast / np.sqrt((grain * grain * weight).sum() / total + 1e-6))
             tone = tone * (1 + (grain if where is None else grain * where))
         canvas = self.image[:, *area.at]
         canvas += cover * (np.array(colour, np.float32)[:, None, None] * tone - canvas)

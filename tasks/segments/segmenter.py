@@ -163,9 +163,12 @@ def check_config(name_or_folder: str) -> None:
     try:
         settings, _ = SegformerConfig.get_config_dict(name_or_folder)
     except (OSError, ValueError) as error:
+        if Path(name_or_folder).is_dir():
+            missing, advice = "no config.json in the folder that can be read", "save the model there"
+        else:
+            missing, advice = "no such folder, and not to be had from the Hugging Face hub", "give a folder"
         raise InputError(
-            f"segmenter {name_or_folder} cannot be loaded: no such folder, and not on the Hugging Face hub or the hub "
-            f"cannot be reached ({first_line(error)}); give a folder that holds config.json"
+            f"segmenter {name_or_folder} cannot be loaded: {missing} ({first_line(error)}); {advice}"
         ) from error
     if settings.get("model_type") != "segformer":
         raise InputError(

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from infra.mlflow_server import mlflow_server
 from infra.mlflow_tracking import MlflowTracker
 from infra.settings import Settings, load_settings
 from infra.tracking import fetch_model
@@ -90,16 +89,11 @@ def test_first_version_is_champion_even_without_a_score(
 def test_registered_model_predicts(tracker: MlflowTracker, settings: Settings, tmp_path: Path) -> None:
     address, run = register(tracker, tmp_path, "whole", 0.9, '{"a": 1}')
     assert address == "models:/whole/1"
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(settings.tracking_uri)
-    try:
-        loaded = mlflow.pyfunc.load_model("models:/whole@champion")
-    finally:
-        mlflow.set_tracking_uri(before)
+    model = fetch_model("models:/whole@champion", settings).parents[1]
+    loaded = mlflow.pyfunc.load_model(str(model))
     assert loaded.predict(pd.DataFrame({"photo_a": ["x", "y"]})) == ['{"a": 1}'] * 2
     assert loaded.metadata.run_id == run
-    needs = fetch_model(address, settings).parents[1] / "requirements.txt"
-    assert f"mlflow=={mlflow.__version__}" in needs.read_text().split()
+    assert f"mlflow=={mlflow.__version__}" in (model / "requirements.txt").read_text().split()
 
 
 def test_model_is_fetched_by_alias_number_or_name(tracker: MlflowTracker, settings: Settings, tmp_path: Path) -> None:
@@ -172,19 +166,6 @@ def test_registering_works_from_another_thread_and_is_quick_and_quiet(
     assert seconds < 15
     assert mlflow.active_run() is None
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.server
-def test_model_is_registered_and_fetched_through_a_server(
-    settings: Settings, tracker: MlflowTracker, tmp_path: Path
-) -> None:
-    with mlflow_server(settings) as url:
-        served = MlflowTracker(url)
-        served.prepare("portraits")
-        address, _ = register(served, tmp_path, "served", 0.5, "through a server")
-        there = load_settings(home=tmp_path / "other", mlflow_uri=url)
-        assert (fetch_model(address, there) / "tree.json").read_text() == "through a server"
-    assert (fetch_model("models:/served@champion", settings) / "tree.json").read_text() == "through a server"
 
 
 def test_nothing_is_left_in_the_working_directory() -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,6 +17,7 @@ import pytest
 
 from infra import mlflow_server, prefect_server, processes, running, services
 from infra.settings import Settings, load_settings
+from infra.tracking import fetch_model, open_tracker
 from tasks.errors import InputError
 
 
@@ -59,13 +62,13 @@ def test_named_prefect_server_is_used(
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", f"{page}/api/")
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "own"))
-    called = []
+    called, before = [], os.environ.get("PREFECT_RESULTS_LOCAL_STORAGE_PATH")
     with prefect_server.prefect_server(settings, lambda: called.append(os.environ["PREFECT_API_URL"])) as url:
         assert url == f"{page}/api"
         assert called == [url]
         assert os.environ["PREFECT_HOME"] == str(tmp_path / "own")
         assert os.environ["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] == str(settings.results)
-    assert "PREFECT_RESULTS_LOCAL_STORAGE_PATH" not in os.environ
+    assert os.environ.get("PREFECT_RESULTS_LOCAL_STORAGE_PATH") == before
 
 
 def test_named_prefect_server_that_does_not_answer(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,26 +174,88 @@ def get(url: str) -> str:
         return str(answer.read().decode())
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the home for which both servers run."""
+    return load_settings(home=tmp_path_factory.mktemp("home"), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def both(home: Settings) -> Iterator[services.Services]:
+    """What `heml up` runs."""
+    given = os.environ.pop("PREFECT_API_URL", None)
+    try:
+        with services.up(home) as running_services:
+            yield running_services
+            urls = (f"{running_services.prefect}/health", f"{running_services.mlflow}/health")
+        # The end of `heml up`, which no test outlives.
+        assert [processes.answers(url) for url in urls] == [False, False]
+        assert json.loads((home.home / "services.json").read_text()) == {}
+    finally:
+        if given is not None:
+            os.environ["PREFECT_API_URL"] = given
+
+
 @pytest.mark.server
-def test_up_starts_both_and_a_second_one_finds_them(settings: Settings) -> None:
-    with services.up(settings) as first:
-        assert len(first.started) == 2
-        assert processes.answers(f"{first.prefect}/health")
-        assert "<html" in get(first.prefect_ui).lower()
-        assert "mlflow" in get(first.mlflow).lower()
-        for server in first.started:
-            process = psutil.Process(server.process.pid)
-            for connection in [c for p in [process, *process.children(recursive=True)] for c in p.net_connections()]:
-                assert connection.laddr.ip == "127.0.0.1"
-        with services.up(settings) as second:
-            assert second.started == ()
-            assert (second.prefect, second.mlflow) == (first.prefect, first.mlflow)
-        with prefect_server.prefect_server(settings) as url:
-            assert url == first.prefect
-        assert processes.answers(f"{first.prefect}/health")
-    assert not processes.answers(f"{first.prefect}/health")
-    assert not processes.answers(f"{first.mlflow}/health")
-    assert json.loads((settings.home / "services.json").read_text()) == {}
+def test_up_shows_both_interfaces_on_loopback_only(both: services.Services) -> None:
+    assert len(both.started) == 2
+    assert processes.answers(f"{both.prefect}/health")
+    assert "<html" in get(both.prefect_ui).lower()
+    assert "mlflow" in get(both.mlflow).lower()
+    for server in both.started:
+        process = psutil.Process(server.process.pid)
+        open_ports = [port for each in [process, *process.children(recursive=True)] for port in each.net_connections()]
+        assert {port.laddr.ip for port in open_ports} == {"127.0.0.1"}
+
+
+@pytest.mark.server
+def test_second_up_and_a_run_find_the_first(
+    both: services.Services, home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with services.up(home) as second:
+        assert second.started == ()
+        assert (second.prefect, second.mlflow) == (both.prefect, both.mlflow)
+    with prefect_server.prefect_server(home) as url, mlflow_server.mlflow_server(home) as interface:
+        assert (url, interface) == (both.prefect, both.mlflow)
+    assert processes.answers(f"{both.prefect}/health")
+    assert processes.answers(f"{both.mlflow}/health")
+
+
+@pytest.mark.server
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")  # MLflow's own
+def test_interface_shows_what_was_written_to_the_file(both: services.Services, home: Settings, tmp_path: Path) -> None:
+    tracker = open_tracker(home.tracking_uri)
+    tracker.prepare("portraits")
+    run = tracker.start_run("portraits", "hair")
+    (tmp_path / "sheet.txt").write_text("a sheet")
+    tracker.log_artifact(run, tmp_path / "sheet.txt", "sfam")
+    assert get(f"{both.mlflow}/get-artifact?path=sfam/sheet.txt&run_uuid={run}") == "a sheet"
+    found = json.loads(get(f"{both.mlflow}/api/2.0/mlflow/runs/get?run_id={run}"))
+    assert found["run"]["info"]["run_name"] == "hair"
+
+
+@pytest.mark.server
+def test_model_is_registered_and_fetched_through_a_server(
+    both: services.Services, home: Settings, tmp_path: Path
+) -> None:
+    remote = load_settings(home=tmp_path / "other", mlflow_uri=both.mlflow)
+    tracker = open_tracker(remote.tracking_uri)
+    tracker.prepare("through a server")
+    run = tracker.start_run("through a server", "flow", params={"a": 1})
+    tracker.log_metrics(run, {"loss": 0.5}, 0)
+    tracker.end_run(run, "FINISHED")
+    (tmp_path / "model.py").write_text(
+        "import pandas as pd\nfrom mlflow.models import set_model\nfrom mlflow.pyfunc import PythonModel\n"
+        "class Model(PythonModel):\n    def predict(self, context, model_input: pd.DataFrame, params=None):\n"
+        "        return []\nset_model(Model())\n"
+    )
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "tree.json").write_text("{}")
+    address = tracker.register_model(run, "served", tmp_path / "model.py", {"tree": str(tmp_path / "tree")}, 0.5)
+    assert tracker.missing == 0
+    assert (fetch_model(address, remote) / "tree.json").read_text() == "{}"
+    assert (fetch_model("models:/served@champion", home) / "tree.json").read_text() == "{}"
 
 
 FLOW = """
@@ -233,12 +298,6 @@ def test_temporary_server_has_recorded_all_ends_before_it_is_stopped(settings: S
     assert not processes.answers(done.stdout.split()[-1] + "/health")
     assert "EventsWorker" not in done.stderr
     assert "Error logging to API" not in done.stderr
-    # A second server on the same home knows the runs of the first.
-    with prefect_server.prefect_server(settings) as url:
-        counts = {}
-        for state in ("COMPLETED", "FAILED", "PENDING", "RUNNING"):
-            body = json.dumps({"task_runs": {"state": {"type": {"any_": [state]}}}}).encode()
-            request = urllib.request.Request(f"{url}/task_runs/count", body, {"Content-Type": "application/json"})
-            with processes.opener(url).open(request, timeout=10) as answer:
-                counts[state] = json.load(answer)
-    assert counts == {"COMPLETED": 19, "FAILED": 1, "PENDING": 1, "RUNNING": 0}
+    with closing(sqlite3.connect(settings.home / "prefect" / "prefect.db")) as database:
+        counts = dict(database.execute("select state_type, count(*) from task_run group by state_type").fetchall())
+    assert counts == {"COMPLETED": 19, "FAILED": 1, "PENDING": 1}

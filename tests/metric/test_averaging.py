@@ -85,7 +85,7 @@ State = dict[str, Tensor]
     [
         (lambda s: [], [], "one weight a state; got 0 states, 0 weights"),
         (lambda s: [s, s], [1.0], "got 2 states, 1 weights"),
-        (lambda s: [s, s], [1.0, -1.0], "weights >= 0 with a positive sum"),
+        (lambda s: [s, s], [2.0, -1.0], "weights >= 0 with a positive sum"),
         (lambda s: [s, s], [0.0, 0.0], "weights >= 0 with a positive sum"),
         (lambda s: [s, s], [1.0, float("inf")], "weights >= 0 with a positive sum"),
         (lambda s: [s, s], [1.0, float("nan")], "weights >= 0 with a positive sum"),

@@ -41,9 +41,12 @@ def test_options_are_plain_values_that_cannot_be_changed() -> None:
         ({"batch": 3}, "batch needs to be at least 4; got 3"),
         ({"threads": 0}, "threads needs to be at least 1; got 0"),
         ({"seed": -1}, "seed needs to be at least 0; got -1"),
-        ({"learning_rate": 0.0}, "learning_rate needs to be > 0 and weight_decay >= 0; got 0.0, 0.0001"),
+        (
+            {"learning_rate": 0.0, "weight_decay": 0.5},
+            "needs to be > 0 and weight_decay >= 0; got 0.0, 0.5",
+        ),
         ({"learning_rate": float("nan")}, "learning_rate needs to be > 0"),
-        ({"weight_decay": -0.1}, "weight_decay >= 0; got 0.001, -0.1"),
+        ({"learning_rate": 0.5, "weight_decay": -0.1}, "weight_decay >= 0; got 0.5, -0.1"),
         ({"weight_decay": float("nan")}, "weight_decay >= 0"),
     ],
 )
