@@ -142,6 +142,7 @@ def train(
     fill: Annotated[str, typer.Option(help="of what is not in a node: black, mean, blur or background")] = "black",
     absent: Annotated[str, typer.Option(help="images without the part: skip or blank")] = "skip",
     averaging: Annotated[str, typer.Option(help="a parent's start: equal, area or precision")] = "equal",
+    augmentation: Annotated[str, typer.Option(help="of training pictures: none, mirror or full")] = "mirror",
     epochs: Annotated[int, typer.Option(help="at most")] = 12,
     patience: Annotated[int, typer.Option(help="epochs without a better held-out P@K before it stops")] = 5,
     batch: Annotated[int, typer.Option(help="images a step")] = 64,
@@ -166,6 +167,7 @@ def train(
             fill=fill,  # type: ignore[arg-type]  # the options check it
             absent=absent,  # type: ignore[arg-type]
             averaging=averaging,  # type: ignore[arg-type]
+            augmentation=augmentation,  # type: ignore[arg-type]
             epochs=epochs,
             patience=patience,
             batch=batch,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tasks.errors import InputError
+from tasks.metric.augment import AUGMENTATIONS, Augmentation
 from tasks.metric.averaging import AVERAGING_WEIGHTS, AveragingWeights
 from tasks.metric.losses import loss_family
 from tasks.metric.model import ModelSpec
@@ -26,6 +27,7 @@ class TrainingOptions:
         fill: what stands where a node's segments are not.
         absent: "skip" leaves images without any of the node's segments out; "blank" keeps them as filled pictures.
         averaging: how a combined node weighs its children.
+        augmentation: what is done to training pictures at random.
         epochs: at most.
         patience: epochs without a better held-out P@1 after which training stops.
         batch: images a step, an equal share of each class.
@@ -44,6 +46,7 @@ class TrainingOptions:
     fill: Fill = "black"
     absent: Absent = "skip"
     averaging: AveragingWeights = "equal"
+    augmentation: Augmentation = "mirror"
     epochs: int = 12
     patience: int = 5
     batch: int = 64
@@ -64,6 +67,7 @@ class TrainingOptions:
             ("fill", self.fill, FILLS),
             ("absent", self.absent, ABSENT),
             ("averaging", self.averaging, AVERAGING_WEIGHTS),
+            ("augmentation", self.augmentation, AUGMENTATIONS),
             ("device", self.device, ("cpu", "cuda")),
         )
         for name, value, allowed in choices:

@@ -141,7 +141,7 @@ def _train_epoch(
     losses, images = [], 0
     for positions in balanced_batches(view.labels, options.batch, order):
         labels = torch.from_numpy(view.labels[positions]).to(device)
-        pictures = normalise(augment(view.pictures(positions, device), pixels))
+        pictures = normalise(augment(view.pictures(positions, device), options.augmentation, pixels))
         with mixed_precision(device):
             embeddings = model(pictures)
         loss = loss_function(embeddings, labels, miner(embeddings, labels))

@@ -9,37 +9,28 @@ Everything random comes from the seed: the same seed, machine and number of thre
 """
 
 import math
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
-from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+from transformers import SegformerForSemanticSegmentation, SegformerImageProcessor
 
 from tasks.errors import InputError
 from tasks.segments.iou import confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
-from tasks.segments.segmenter import (
-    Segmenter,
-    autocast,
-    check_config,
-    first_line,
-    place,
-    quiet_transformers,
-    unused_name,
-)
+from tasks.segments.segmenter import Segmenter, autocast, place
+from tasks.segments.segmenter_augment import OUTSIDE, augment, mirrored_classes
+from tasks.segments.segmenter_loss import class_weights, dice_loss
+from tasks.segments.segmenter_network import new_model
 
 LabelledPhoto = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 _SIDE_STEP = 32  # input sides are multiples of the deepest stage's stride in a published SegFormer
-CLASSIFIER = "decode_head.classifier"  # the layer whose outputs are the classes
-_OUTSIDE = -1  # label of pixels that an augmentation brings in from outside the photo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +179,7 @@ def fit_segmenter(
     processor = SegformerImageProcessor(size={"height": height, "width": width})
     images, targets = _read(photos, trained, classes, processor)
     device = torch.device(options.device)
-    model = _new_model(classes, options, torch.Generator().manual_seed(seed))
+    model = new_model(classes, options.start, _sizes(options), torch.Generator().manual_seed(seed))
     place(model, device)
     losses = _train(model, images.to(device), targets.to(device), processor, classes, options, seed, on_progress)
 
@@ -208,25 +199,6 @@ def fit_segmenter(
         width=width,
     )
     return FittedSegmenter(segmenter=segmenter, report=report)
-
-
-def mirrored_classes(classes: Mapping[int, str]) -> dict[int, int]:
-    """Which class each one becomes when a photo is mirrored.
-
-    A class called `l_X` or `left X` becomes the one called `r_X` or `right X`, and the other way round; a name whose
-    counterpart is not there stays (CelebAMask-HQ's `l_lip` is the lower lip).
-    """
-    parts = {
-        class_id: found.groups()
-        for class_id, name in classes.items()
-        if (found := re.fullmatch(r"(l|r|left|right)[ _-](.+)", name.lower()))
-    }
-    ids = {sides: class_id for class_id, sides in parts.items()}
-    other = {"l": "r", "r": "l", "left": "right", "right": "left"}
-    return {
-        class_id: ids.get((other[parts[class_id][0]], parts[class_id][1]), class_id) if class_id in parts else class_id
-        for class_id in classes
-    }
 
 
 def _input_size(shapes: Sequence[tuple[int, ...]], longer: int) -> tuple[int, int]:
@@ -272,66 +244,16 @@ def _read(
     return torch.stack(images), torch.stack(targets)
 
 
-def _new_model(
-    classes: Mapping[int, str], options: SegmenterOptions, generator: torch.Generator
-) -> SegformerForSemanticSegmentation:
-    """A model whose outputs are the class ids: 0 to the highest, those between that no class has are unused."""
-    names = {class_id: classes.get(class_id, unused_name(class_id)) for class_id in range(max(classes) + 1)}
-    # No dropout: it draws from the process's random generator, which other threads draw from too.
-    settings: dict[str, Any] = {
-        "id2label": names,
-        "label2id": {name: class_id for class_id, name in names.items()},
-        "classifier_dropout_prob": 0.0,
-        "drop_path_rate": 0.0,
+def _sizes(options: SegmenterOptions) -> dict[str, Any]:
+    """The sizes of the layers, as `SegformerConfig` calls them."""
+    return {
+        "depths": list(options.depths),
+        "hidden_sizes": list(options.hidden_sizes),
+        "num_attention_heads": list(options.heads),
+        "strides": list(options.strides),
+        "patch_sizes": list(options.patch_sizes),
+        "decoder_hidden_size": options.decoder_size,
     }
-    if options.start is None:
-        config = SegformerConfig(
-            depths=list(options.depths),
-            hidden_sizes=list(options.hidden_sizes),
-            num_attention_heads=list(options.heads),
-            strides=list(options.strides),
-            patch_sizes=list(options.patch_sizes),
-            decoder_hidden_size=options.decoder_size,
-            **settings,
-        )
-        with torch.random.fork_rng(devices=[]):
-            model = SegformerForSemanticSegmentation(config)
-        _initialise(dict(model.named_modules()), generator)
-        return model
-    check_config(options.start)
-    try:
-        with quiet_transformers(), torch.random.fork_rng(devices=[]):
-            # With output_loading_info it returns a pair, which its annotation does not say.
-            loaded: Any = SegformerForSemanticSegmentation.from_pretrained(
-                options.start,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                dtype=torch.float32,
-                **settings,
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"segmenter {options.start} cannot be loaded: {first_line(error)}") from error
-    started, notes = loaded
-    # The classifier's rows stand for other classes, and a backbone alone has no head at all.
-    new = {CLASSIFIER} | {key.rpartition(".")[0] for key in notes["missing_keys"]}
-    _initialise({name: module for name, module in started.named_modules() if name in new}, generator)
-    return cast(SegformerForSemanticSegmentation, started)
-
-
-def _initialise(modules: Mapping[str, nn.Module], generator: torch.Generator) -> None:
-    """New weights as in the SegFormer authors' code; norms keep what transformers gives them, ones and zeros."""
-    for name, module in modules.items():
-        if isinstance(module, nn.Conv2d):
-            fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
-            std = 0.01 if name == CLASSIFIER else math.sqrt(2 / fan_out)
-            nn.init.normal_(module.weight, std=std, generator=generator)
-        elif isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02, generator=generator)
-        else:
-            continue
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 def _train(
@@ -378,7 +300,7 @@ def _train(
             logits = F.interpolate(
                 logits[:, outputs].float(), size=truth.shape[1:], mode="bilinear", align_corners=False
             )
-            loss = F.cross_entropy(logits, truth, weight=weights, ignore_index=_OUTSIDE) + dice_loss(logits, truth)
+            loss = F.cross_entropy(logits, truth, weight=weights, ignore_index=OUTSIDE) + dice_loss(logits, truth)
             if not torch.isfinite(loss):
                 raise InputError(
                     f"the segmenter's loss is {loss.item()} in epoch {epoch}: lower its learning rate "
@@ -395,89 +317,6 @@ def _train(
             on_progress(f"segmenter: epoch {epoch} of {options.epochs}, loss {losses[-1]:.3f}")
     model.train(False)
     return tuple(losses)
-
-
-def class_weights(targets: torch.Tensor, classes: int) -> torch.Tensor:
-    """Weights of the cross entropy: one over the root of a class's share of the pixels, so that small parts count.
-
-    Args:
-        targets: uint8 [n, h, w] of classes 0 to `classes` - 1.
-        classes: their number.
-
-    Returns:
-        float32 [classes]; the mean over all pixels is 1; 0 for a class that does not occur.
-    """
-    counts = torch.bincount(targets.flatten(), minlength=classes).double()
-    shares = counts / counts.sum()
-    weights = torch.where(shares > 0, shares.clamp(min=1e-9).rsqrt(), torch.zeros_like(shares))
-    return (weights / (weights * shares).sum()).float()
-
-
-def dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """One minus the soft Dice overlap (Milletari et al. 2016), the mean over the classes in the batch.
-
-    It asks for the same thing as the IoU, and counts a nose as much as a wall.
-
-    Args:
-        logits: float32 [n, classes, h, w].
-        truth: int64 [n, h, w]; -1 is left out.
-
-    Returns:
-        float32 scalar in [0, 1].
-    """
-    inside = (truth != _OUTSIDE)[:, None]
-    wanted = F.one_hot(truth.clamp(min=0), logits.shape[1]).movedim(-1, 1) * inside
-    given = logits.softmax(dim=1) * inside
-    overlap, total = (given * wanted).sum(dim=(0, 2, 3)), (given + wanted).sum(dim=(0, 2, 3))
-    # One more pixel on both sides, so that a class of a few pixels does not swing the step.
-    dice = (2 * overlap + 1) / (total + 1)
-    return 1 - dice[wanted.sum(dim=(0, 2, 3)) > 0].mean()
-
-
-def augment(
-    images: torch.Tensor,
-    targets: torch.Tensor,
-    mirror: torch.Tensor | None,
-    zoom: tuple[float, float],
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mirror, zoom, stretch, shift and tint a batch at random.
-
-    Args:
-        images: float32 [n, 3, h, w], normalised.
-        targets: int64 [n, h, w].
-        mirror: int64 [classes], the class that each becomes when mirrored; None mirrors nothing.
-        zoom: smallest and largest factor.
-        generator: on the CPU, so that every device gets the same draws.
-
-    Returns:
-        float32 [n, 3, h, w] and int64 [n, h, w]; pixels from outside the photo are 0 (the mean colour) and -1.
-    """
-    count, device = len(images), images.device
-
-    def draw(low: float, high: float) -> torch.Tensor:
-        return torch.rand(count, generator=generator) * (high - low) + low
-
-    factor = torch.exp(draw(math.log(zoom[0]), math.log(zoom[1])))
-    stretch = torch.exp(draw(-0.1, 0.1))
-    room = (1 - 1 / factor).abs() + 0.1
-    right, down = draw(-1, 1) * room, draw(-1, 1) * room
-    flipped = (draw(0, 1) < 0.5) & (mirror is not None)
-    zero = torch.zeros(count)
-    # Rows of the matrix that takes a place in the new picture to the place in the old one that it shows.
-    x_row = torch.stack([torch.where(flipped, -1.0, 1.0) * stretch / factor, zero, right], dim=1)
-    y_row = torch.stack([zero, 1 / factor, down], dim=1)
-    gain, offset = torch.exp(draw(-0.2, 0.2)), draw(-0.2, 0.2)
-
-    affine = torch.stack([x_row, y_row], dim=1).to(device)
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
-    images = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
-    images = images * gain.to(device).view(-1, 1, 1, 1) + offset.to(device).view(-1, 1, 1, 1)
-    if mirror is not None:
-        targets = torch.where(flipped.to(device).view(-1, 1, 1), mirror[targets], targets)
-    # One up and one down again: grid_sample fills with 0.
-    shifted = F.grid_sample((targets + 1).float()[:, None], grid, mode="nearest", align_corners=False)
-    return images, shifted[:, 0].long() + _OUTSIDE
 
 
 def _judge(

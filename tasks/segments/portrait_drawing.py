@@ -10,237 +10,19 @@ Lengths are in halves of the picture's side: the canvas spans -1..1, u to the ri
 the painters are coordinates and tones of the drawing in these units; they were found by eye and mean nothing else.
 """
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]  # float32 in fact: mypy takes float32 times a Python float for float64
-Colour = tuple[float, float, float]
+from tasks.segments.portrait_easel import Array, Easel, wave
+from tasks.segments.portrait_people import Colour, Identity, Nuisance, Part
 
-
-class Part(IntEnum):
-    """Class ids of the label map."""
-
-    BACKGROUND = 0
-    SKIN = 1
-    HAIR = 2
-    HAT = 3
-    EYES = 4
-    BROWS = 5
-    NOSE = 6
-    LIPS = 7
-    EARS = 8
-    GLASSES = 9
-    NECK = 10
-    CLOTH = 11
-
-
-class Shape(NamedTuple):
-    """Measures of a person, in halves of the picture's side unless said otherwise."""
-
-    head_width: float
-    head_height: float
-    jaw: float  # share by which the chin is narrower than the cheeks
-    hair_volume: float
-    hair_length: float  # height at which the hair ends
-    fringe: float  # height of the hairline
-    parting: float  # slope of the hairline
-    bun: float  # radius of the bun; 0 or less: none
-    hat_height: float
-    brim: float  # how far the brim stands out; 0 or less: a knitted hat with a cuff
-    eye_size: float  # factor
-    eye_gap: float  # from the nose's axis to an eye's centre
-    brow_tilt: float
-    brow_arch: float
-    nose_size: float  # factor
-    lips_width: float
-    smile: float
-    rim_corner: float  # 1: round glasses, 0: square ones
-    neck_width: float
-    shoulders: float
-    neckline: float  # depth of the neckline
-    grain_period: float  # factor on the period of all grains
-    grain_phase: float  # share of a period
-    dashes: float  # 0: hair, hat and cloth have whole bands, 1: broken ones
-
-
-class Palette(NamedTuple):
-    """Colours of a person, red, green and blue in 0..1."""
-
-    skin: Colour
-    hair: Colour
-    hat: Colour
-    iris: Colour
-    lips: Colour
-    glasses: Colour
-    cloth: Colour
-    wall: Colour  # the background
-    halo: Colour  # the disc on it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What stays when the same person is drawn again.
-
-    Attributes:
-        shape: the measures.
-        palette: the colours.
-        styles: style bit (0 or 1) by class id; the background's is not used.
-        present: the parts to draw. Ears are taken to be under the hair when they are absent.
-    """
-
-    shape: Shape
-    palette: Palette
-    styles: tuple[int, ...]
-    present: frozenset[Part]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Nuisance:
-    """What differs from one picture of a person to the next.
-
-    Attributes:
-        rotation: clockwise turn in the picture's plane, radians.
-        scale: factor on all lengths.
-        shift: offset to the right and downwards, halves of the picture's side.
-        turn: how far the face looks to the right, halves of the picture's side.
-        brightness: factor on all colours.
-        warmth: red is multiplied by 1 + warmth, blue by 1 - warmth.
-        light: direction that the light comes from, radians, clockwise from the right.
-        noise: standard deviation of the pixel noise, in 0..1.
-        noise_seed: seed of the pixel noise.
-    """
-
-    rotation: float = 0.0
-    scale: float = 1.0
-    shift: tuple[float, float] = (0.0, 0.0)
-    turn: float = 0.0
-    brightness: float = 1.0
-    warmth: float = 0.0
-    light: float = -math.pi / 2
-    noise: float = 0.0
-    noise_seed: int = 0
-
-
-EDGE_WIDTH, EDGE_INK = 0.045, 0.30  # the soft outline: how far it reaches inwards, how much it darkens
 SIDE_LIGHT = 0.10  # how much the picture brightens towards the light
 ROUNDNESS = 0.10  # the same for the head alone
 BLUSH = (0.0, 0.16, 0.12)  # share of red, green and blue that the cheeks swallow
-CONTRAST = {  # standard deviation of the grain, as a share of the part's colour
-    Part.SKIN: 0.14,
-    Part.HAIR: 0.20,
-    Part.HAT: 0.15,
-    Part.EYES: 0.25,
-    Part.BROWS: 0.28,
-    Part.NOSE: 0.09,
-    Part.LIPS: 0.13,
-    Part.EARS: 0.12,
-    Part.GLASSES: 0.12,
-    Part.NECK: 0.09,
-    Part.CLOTH: 0.15,
-}
-# Of the grain; 5 of 96 pixels are 0.104, and less would not outlive scaling to 64 pixels.
-PERIOD = dict.fromkeys(CONTRAST, 0.108) | {Part.HAIR: 0.2, Part.HAT: 0.22, Part.CLOTH: 0.24}
-# Period of style bit 1 over that of style bit 0; the small parts have no room for two.
-FINER = dict.fromkeys(CONTRAST, 1.0) | {Part.HAIR: 0.6, Part.HAT: 0.55, Part.CLOTH: 0.5}
-# Contrast of style bit 0 over that of style bit 1.
-FAINT = dict.fromkeys(CONTRAST, 1.0) | {Part.HAIR: 0.25, Part.HAT: 0.25, Part.CLOTH: 0.25}
 HEAD_TOP, HEAD_MIDDLE, EYE_LINE, BROW_LINE, NOSE_LINE, LIPS_LINE = -0.50, -0.01, 0.03, -0.205, 0.20, 0.345
 TEMPLE = -0.1  # where hair that leaves the ears free ends
-
-
-class _Area(NamedTuple):
-    """A box of the canvas: where it is, and the person's own coordinates of its pixels."""
-
-    u: Array
-    v: Array
-    at: tuple[slice, slice]
-
-
-class _Easel:
-    """The canvas and what all painters need of the person and the moment."""
-
-    def __init__(self, identity: Identity, nuisance: Nuisance, size: int) -> None:
-        self.shape, self.palette, self.styles = identity.shape, identity.palette, identity.styles
-        self.present, self.turn, self.shift, self.size = identity.present, nuisance.turn, nuisance.shift, size
-        self.pixel = 2 / (size * nuisance.scale)
-        self.light = (math.cos(nuisance.light), math.sin(nuisance.light))
-        cosine, sine = math.cos(nuisance.rotation), math.sin(nuisance.rotation)
-        self.axes = (nuisance.scale * cosine, nuisance.scale * sine)  # the person's u on the canvas
-        self.ruler: Array = ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1).astype(np.float32)
-        x, y = self.ruler - self.shift[0], (self.ruler - self.shift[1])[:, None]
-        self.u: Array = cosine / nuisance.scale * x + sine / nuisance.scale * y
-        self.v: Array = cosine / nuisance.scale * y - sine / nuisance.scale * x
-        self.image = np.empty((3, size, size), np.float32)
-        self.labels = np.zeros((size, size), np.uint8)
-
-    def area(self, left: float, top: float, right: float, bottom: float, turn: float = 0.0) -> _Area:
-        """The pixels of a box given in the person's coordinates, and one more on each side."""
-        a, b = self.axes
-        corners = [(u, v) for u in (left, right) for v in (top, bottom)]
-        columns = self._span([a * u - b * v + self.shift[0] for u, v in corners])
-        rows = self._span([b * u + a * v + self.shift[1] for u, v in corners])
-        u = self.u[rows, columns]
-        return _Area(u - turn if turn else u, self.v[rows, columns], (rows, columns))
-
-    def _span(self, ends: list[float]) -> slice:
-        first, last = ((end + 1) * self.size / 2 for end in (min(ends), max(ends)))
-        return slice(max(0, int(first) - 1), max(0, int(last) + 2))
-
-    def stripes(self, part: Part, across: Array, along: Array, dashes: float = 0.0) -> Array:
-        """Bands that follow each other over `across` if the style bit is 0, finer ones over `along` if it is 1."""
-        period, phase = PERIOD[part] * self.shape.grain_period, self.shape.grain_phase
-        if self.styles[part]:
-            across, along = along, across
-            period *= FINER[part]
-        bands = _wave(across, period, phase)
-        return bands * (1 + dashes * _wave(along, 2 * period, phase)) if dashes else bands
-
-    def quarters(self, part: Part, u: Array, v: Array) -> Array:
-        """Light above and below, dark at the sides if the part's style bit is 0; turned by a quarter if it is 1."""
-        first, second = (u, v) if self.styles[part] else (v, u)
-        first, second = first * first, second * second
-        return (first - second) / (first + second + 1e-4)
-
-    def lay(
-        self,
-        part: Part,
-        area: _Area,
-        distance: Array,
-        colour: Colour,
-        tone: Array | float = 1.0,
-        grain: Array | None = None,
-        where: Array | None = None,
-    ) -> None:
-        """Paint a part over what is there, and write it into the label map where it covers half a pixel or more.
-
-        Tone and grain multiply the colour; `where`, in 0..1, confines the grain to a spot of the part.
-        """
-        cover = np.clip(0.5 - distance / self.pixel, 0, 1)
-        tone = tone * (1 - EDGE_INK * np.clip(1 + distance / EDGE_WIDTH, 0, 1))
-        if grain is not None:
-            weight = cover if where is None else cover * where
-            total = weight.sum() + 1e-6
-            grain = grain - (grain * weight).sum() / total
-            contrast = CONTRAST[part] * (1 if self.styles[part] else FAINT[part])
-            grain = grain * (contrast / np.sqrt((grain * grain * weight).sum() / total + 1e-6))
-            tone = tone * (1 + (grain if where is None else grain * where))
-        canvas = self.image[:, *area.at]
-        canvas += cover * (np.array(colour, np.float32)[:, None, None] * tone - canvas)
-        self.labels[area.at][cover >= 0.5] = part
-
-
-def _wave(t: Array, period: float, phase: float) -> Array:
-    """A smooth wave in -1..1, of parabolas: the same on every machine, and cheaper than a sine."""
-    t = t / period + phase
-    t = t - np.floor(t + 0.5)
-    wave: Array = t * (8 - 16 * np.abs(t))
-    return wave
 
 
 def _ellipse(u: Array, v: Array, width: float, height: float) -> Array:
@@ -264,7 +46,7 @@ def _shade(colour: Colour, factor: float) -> Colour:
     return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
 
 
-def _wall(easel: _Easel) -> None:
+def _wall(easel: Easel) -> None:
     x, y = easel.ruler[None, :], easel.ruler[:, None]
     slope = np.clip(0.5 + 0.35 * y + 0.15 * x, 0, 1)
     disc = np.clip(0.5 - (np.sqrt(x * x + (y + 0.1) ** 2) - 0.82) / easel.pixel, 0, 1)
@@ -273,7 +55,7 @@ def _wall(easel: _Easel) -> None:
     easel.image += disc * (halo * (1.0 - 0.12 * slope) - easel.image)
 
 
-def _neck(easel: _Easel) -> None:
+def _neck(easel: Easel) -> None:
     width = easel.shape.neck_width
     area = easel.area(-width - 0.1, 0.3, width + 0.1, 0.85)
     flare = np.abs(area.u) - width - 0.5 * np.maximum(area.v - 0.5, 0) ** 2
@@ -282,7 +64,7 @@ def _neck(easel: _Easel) -> None:
     easel.lay(Part.NECK, area, np.maximum(flare, area.v - 0.84), easel.palette.skin, tone, grain)
 
 
-def _cloth(easel: _Easel) -> None:
+def _cloth(easel: Easel) -> None:
     shape = easel.shape
     area = easel.area(-1.3, 0.45, 1.3, 1.4)
     body = _ellipse(area.u, area.v - 1.45, shape.shoulders, 0.88)
@@ -293,7 +75,7 @@ def _cloth(easel: _Easel) -> None:
     easel.lay(Part.CLOTH, area, distance, easel.palette.cloth, collar, np.clip(3 * grain, -1, 1))
 
 
-def _ears(easel: _Easel) -> None:
+def _ears(easel: Easel) -> None:
     reach = easel.shape.head_width + 0.04
     area = easel.area(-reach - 0.12, -0.2, reach + 0.12, 0.25)
     u, v = np.abs(area.u) - reach, area.v - 0.03
@@ -301,7 +83,7 @@ def _ears(easel: _Easel) -> None:
     easel.lay(Part.EARS, area, _ellipse(u, v, 0.095, 0.145), _shade(easel.palette.skin, 0.95), 1.0, grain)
 
 
-def _skin(easel: _Easel) -> None:
+def _skin(easel: Easel) -> None:
     shape = easel.shape
     area = easel.area(-shape.head_width, HEAD_TOP - 0.05, shape.head_width, HEAD_MIDDLE + shape.head_height)
     v = area.v - HEAD_MIDDLE
@@ -321,7 +103,7 @@ def _square(t: Array, reach: float) -> Array:
     return t * t
 
 
-def _nose(easel: _Easel) -> None:
+def _nose(easel: Easel) -> None:
     width, height = 0.085 * easel.shape.nose_size, 0.095 * easel.shape.nose_size
     area = easel.area(-0.2, NOSE_LINE - 0.15, 0.2, NOSE_LINE + 0.15, 1.3 * easel.turn)
     v = area.v - NOSE_LINE
@@ -329,7 +111,7 @@ def _nose(easel: _Easel) -> None:
     easel.lay(Part.NOSE, area, distance, _shade(easel.palette.skin, 0.91), 1.0, easel.quarters(Part.NOSE, area.u, v))
 
 
-def _lips(easel: _Easel) -> None:
+def _lips(easel: Easel) -> None:
     shape = easel.shape
     area = easel.area(-0.35, LIPS_LINE - 0.15, 0.35, LIPS_LINE + 0.15, easel.turn)
     bend = np.minimum(_square(area.u, shape.lips_width), 1.2)
@@ -341,7 +123,7 @@ def _lips(easel: _Easel) -> None:
     easel.lay(Part.LIPS, area, distance, easel.palette.lips, tone, easel.stripes(Part.LIPS, v, area.u))
 
 
-def _eyes(easel: _Easel) -> None:
+def _eyes(easel: Easel) -> None:
     shape, size = easel.shape, easel.shape.eye_size
     reach = shape.eye_gap + 0.2
     area = easel.area(-reach, EYE_LINE - 0.2, reach, EYE_LINE + 0.2, easel.turn)
@@ -361,7 +143,7 @@ def _eyes(easel: _Easel) -> None:
     easel.lay(Part.EYES, area, lid, (0.16, 0.12, 0.12))
 
 
-def _brows(easel: _Easel) -> None:
+def _brows(easel: Easel) -> None:
     shape = easel.shape
     reach = shape.eye_gap + 0.22
     area = easel.area(-reach, BROW_LINE - 0.17, reach, BROW_LINE + 0.15, easel.turn)
@@ -373,7 +155,7 @@ def _brows(easel: _Easel) -> None:
     easel.lay(Part.BROWS, area, distance, _shade(easel.palette.hair, 0.8), 1.0, easel.stripes(Part.BROWS, v, u))
 
 
-def _hair(easel: _Easel, front: bool) -> None:
+def _hair(easel: Easel, front: bool) -> None:
     """The hair behind the head, or that over the forehead and, when the ears are hidden, down the cheeks."""
     shape = easel.shape
     covered = Part.EARS not in easel.present
@@ -386,7 +168,7 @@ def _hair(easel: _Easel, front: bool) -> None:
         distance = np.minimum(distance, np.maximum(falls, -v - 0.03))
     else:
         distance = np.maximum(distance, v - 0.1)
-    distance = distance + 0.018 * _wave(v, 0.23, 0.0)
+    distance = distance + 0.018 * wave(v, 0.23, 0.0)
     if shape.bun > 0 and Part.HAT not in easel.present:
         distance = np.minimum(distance, _ellipse(u, v - crown + 0.6 * shape.bun, shape.bun, 0.9 * shape.bun))
     tone: Array | float = 0.78
@@ -398,13 +180,13 @@ def _hair(easel: _Easel, front: bool) -> None:
             distance = np.maximum(distance, v - TEMPLE)
         shine = np.maximum(1 - _square(v - 0.5 * (crown + shape.fringe) - 0.4 * u * u, 0.07), 0)
         tone = 1 + 0.14 * shine + 0.08 * (easel.light[0] * u + easel.light[1] * v)
-    strands = (u - 0.3 * shape.parting) * (1 - 0.25 * v) + 0.012 * _wave(v, 0.5, shape.grain_phase)
-    bands = v + 0.35 * u * u + 0.012 * _wave(u, 0.35, shape.grain_phase)
+    strands = (u - 0.3 * shape.parting) * (1 - 0.25 * v) + 0.012 * wave(v, 0.5, shape.grain_phase)
+    bands = v + 0.35 * u * u + 0.012 * wave(u, 0.35, shape.grain_phase)
     grain = easel.stripes(Part.HAIR, bands, strands, 0.5 * shape.dashes)
     easel.lay(Part.HAIR, area, distance, easel.palette.hair, tone, grain)
 
 
-def _glasses(easel: _Easel) -> None:
+def _glasses(easel: Easel) -> None:
     shape = easel.shape
     reach = shape.head_width + 0.05
     area = easel.area(-reach, EYE_LINE - 0.25, reach, EYE_LINE + 0.25, easel.turn)
@@ -421,7 +203,7 @@ def _glasses(easel: _Easel) -> None:
     easel.lay(Part.GLASSES, area, distance, easel.palette.glasses, 1.0, easel.quarters(Part.GLASSES, u, v))
 
 
-def _hat(easel: _Easel) -> None:
+def _hat(easel: Easel) -> None:
     shape = easel.shape
     width, foot = shape.head_width + 0.07, -0.32
     reach = width + max(shape.brim, 0) + 0.05
@@ -440,7 +222,7 @@ def _hat(easel: _Easel) -> None:
     easel.lay(Part.HAT, area, dome, easel.palette.hat, tone, grain)
 
 
-LAYERS: tuple[tuple[Part, Callable[[_Easel], None]], ...] = (
+LAYERS: tuple[tuple[Part, Callable[[Easel], None]], ...] = (
     (Part.HAIR, lambda easel: _hair(easel, front=False)),
     (Part.NECK, _neck),
     (Part.CLOTH, _cloth),
@@ -467,7 +249,7 @@ def draw(identity: Identity, nuisance: Nuisance, size: int) -> tuple[NDArray[np.
     Returns:
         The picture, uint8 [3, size, size], and its label map, uint8 [size, size]: class ids of `Part`.
     """
-    easel = _Easel(identity, nuisance, size)
+    easel = Easel(identity, nuisance, size)
     _wall(easel)
     for part, paint in LAYERS:
         if part in identity.present:

@@ -1,10 +1,11 @@
 """The embedded data: drawn portraits whose label has a planted, known cause.
 
 Each portrait is a cartoon of an invented person, with an exact label map of its parts. Each part has a *style bit*: the
-grain of the hair, say, runs across it or along it. The label, one of two invented clubs, follows the style bit of one
-part, the *cause*; the style bit of a second part, the *shortcut*, may go along with the label in the training split and
-no longer in the validation split. All else (shapes, colours, the other style bits, pose, light, noise) is drawn without
-regard to the label. So an explanation of why two portraits are alike can be checked against the truth.
+hair, say, has broad, faint bands across it or fine, clear ones along it. The label, one of two invented clubs, follows
+the style bit of one part, the *cause*; the style bit of a second part, the *shortcut*, may go along with the label in
+the training split and no longer in the validation split. All else (shapes, colours, the other style bits, pose, light,
+noise) is drawn without regard to the label. So an explanation of why two portraits are alike can be checked against the
+truth.
 
 They are drawings, not faces: nothing found on them says anything about people, or how well a method does on photos.
 """
@@ -12,8 +13,7 @@ They are drawings, not faces: nothing found on them says anything about people, 
 import hashlib
 import io
 import json
-import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.errors import InputError
-from tasks.segments.portrait_drawing import Colour, Identity, Nuisance, Palette, Part, Shape, draw
+from tasks.segments.portrait_drawing import draw
+from tasks.segments.portrait_people import Identity, Nuisance, Part, moment, person, with_style
 from tasks.segments.source import SPLITS, Item, Photo, Split
 
-GENERATOR_VERSION = 1  # raise it with every change that changes a pixel or a label
+GENERATOR_VERSION = 2  # raise it with every change that changes a pixel or a label
 LABELS = ("aster", "briar")  # of style bit 0 and 1 of the cause
 STYLES = ("a", "b")  # how groups name style bit 0 and 1
 PARTS = tuple(part.name.lower() for part in Part if part is not Part.BACKGROUND)
@@ -211,135 +212,6 @@ class PortraitSource:
         buffer = io.BytesIO()
         Image.fromarray(drawn.image.transpose(1, 2, 0)).save(buffer, "PNG", compress_level=1)
         return Photo(buffer.getvalue(), f"{item.image_id}.png", drawn.label_map)
-
-
-SHAPES: dict[str, tuple[float, float]] = {  # each measure is uniform between the two; for units see Shape
-    "head_width": (0.45, 0.53),
-    "head_height": (0.46, 0.51),
-    "jaw": (0.05, 0.25),
-    "hair_volume": (0.05, 0.13),
-    "hair_length": (-0.30, 0.75),
-    "fringe": (-0.39, -0.33),
-    "parting": (-0.20, 0.20),
-    "bun": (-0.20, 0.19),
-    "hat_height": (0.40, 0.55),
-    "brim": (-0.25, 0.25),
-    "eye_size": (0.90, 1.10),
-    "eye_gap": (0.21, 0.24),
-    "brow_tilt": (-0.015, 0.035),
-    "brow_arch": (0.01, 0.06),
-    "nose_size": (0.95, 1.25),
-    "lips_width": (0.17, 0.24),
-    "smile": (0.03, 0.10),
-    "rim_corner": (0.0, 1.0),
-    "neck_width": (0.16, 0.22),
-    "shoulders": (0.78, 1.02),
-    "neckline": (0.10, 0.25),
-    "grain_period": (1.0, 1.3),
-    "grain_phase": (0.0, 1.0),
-    "dashes": (-0.6, 0.8),
-}
-BOB = 0.2  # hair that would end above it is cut short behind the ears instead
-KNOT = 0.10  # a smaller bun is none
-UNDER_HAT = 0.35  # hair under a hat reaches at least to here, so that some of it is seen
-CHANCE = {Part.HAT: 0.35, Part.GLASSES: 0.35, Part.HAIR: 0.92}  # of being there
-EARS_COVERED = 0.7  # chance, if the hair is long
-
-
-def _colours(hexadecimal: str) -> tuple[Colour, ...]:
-    """Colours in 0..1 of words such as "ff8000"."""
-    return tuple((t[0] / 255, t[1] / 255, t[2] / 255) for t in map(bytes.fromhex, hexadecimal.split()))
-
-
-SKINS = _colours("f7d1b5 ebb891 cc946b a3704f 754f3b")
-HAIRS = _colours("403333 6b452e 9e542e d9ab61 adabad 337a85 cc738c 755c99")
-IRISES = _colours("664229 806633 477a52 4073a6 73808c")
-DYES = _colours("d99e38 bf4c40 385280 3d755c 338c94 854775 e0856b d1c2a8 6b7a8f")
-WALLS = _colours("ccdee6 edd6c2 d1e3cc e0d1e6 f0e3bd bdcce0 e6c7c7")
-ROUGE: Colour = (0.78, 0.27, 0.31)
-ROUGE_SHARE = 0.55  # of the lips' colour; the rest is the skin's
-TINT = 0.025  # standard deviation about a palette's colour
-
-# The moment: largest deviations to both sides, as Nuisance has them.
-ROTATION = math.radians(8)
-SCALE = 0.05
-SHIFT = 0.08  # halves of the side: 4 % of it
-TURN = 0.05
-BRIGHTNESS = 0.12
-WARMTH = 0.05
-NOISE = (1 / 255, 4 / 255)  # least and most
-
-
-def person(rng: np.random.Generator, required: frozenset[Part] = frozenset()) -> Identity:
-    """Invent a person who has all required parts; the other traits do not depend on what is required.
-
-    Ears and the length of the hair are the exceptions, as they depend on which parts are there.
-    """
-    low, high = np.array(list(SHAPES.values())).T
-    shape = Shape(**dict(zip(SHAPES, (low + (high - low) * rng.random(len(SHAPES))).tolist(), strict=True)))
-    skin = _between(SKINS, rng.random())
-    palette = Palette(
-        skin=skin,
-        hair=_one_of(HAIRS, rng),
-        hat=_one_of(DYES, rng),
-        iris=_one_of(IRISES, rng),
-        lips=_between((skin, ROUGE), ROUGE_SHARE),
-        glasses=_one_of(DYES, rng),
-        cloth=_one_of(DYES, rng),
-        wall=_one_of(WALLS, rng),
-        halo=_one_of(WALLS, rng),
-    )
-    lucky = rng.random(len(Part)).tolist()
-    absent = {part for part, chance in CHANCE.items() if lucky[part] >= chance and part not in required}
-    if Part.HAIR not in absent:
-        if Part.HAT not in absent:
-            shape = shape._replace(hair_length=max(shape.hair_length, UNDER_HAT))
-        if shape.hair_length > BOB and lucky[Part.EARS] < EARS_COVERED and Part.EARS not in required:
-            absent.add(Part.EARS)
-    shape = shape._replace(hair_length=shape.hair_length if shape.hair_length > BOB else 0.0)
-    return Identity(
-        shape=shape._replace(bun=shape.bun if shape.bun > KNOT else 0.0, dashes=max(shape.dashes, 0.0)),
-        palette=palette,
-        styles=tuple(rng.integers(0, len(STYLES), len(Part)).tolist()),
-        present=frozenset(Part) - absent,
-    )
-
-
-def moment(rng: np.random.Generator) -> Nuisance:
-    """Draw pose, light and noise."""
-    rotation, scale, right, down, turn, brightness, warmth, light = (2 * rng.random(8) - 1).tolist()
-    return Nuisance(
-        rotation=rotation * ROTATION,
-        scale=1 + scale * SCALE,
-        shift=(right * SHIFT, down * SHIFT),
-        turn=turn * TURN,
-        brightness=1 + brightness * BRIGHTNESS,
-        warmth=warmth * WARMTH,
-        light=light * math.pi,
-        noise=float(rng.uniform(*NOISE)),
-        noise_seed=int(rng.integers(2**32)),
-    )
-
-
-def with_style(identity: Identity, part: str, bit: int) -> Identity:
-    """The same person, the style bit of the part named set to 0 or 1."""
-    styles = list(identity.styles)
-    styles[Part[part.upper()]] = bit
-    return replace(identity, styles=tuple(styles))
-
-
-def _between(colours: tuple[Colour, ...], share: float) -> Colour:
-    """The colour at a share, 0..1, of the way along a chain of colours."""
-    place = share * (len(colours) - 1)
-    k = min(int(place), len(colours) - 2)
-    red, green, blue = (a + (place - k) * (b - a) for a, b in zip(colours[k], colours[k + 1], strict=True))
-    return (red, green, blue)
-
-
-def _one_of(colours: tuple[Colour, ...], rng: np.random.Generator) -> Colour:
-    chosen = colours[int(rng.integers(len(colours)))]
-    red, green, blue = np.clip(chosen + rng.normal(0, TINT, 3), 0.05, 1).tolist()
-    return (red, green, blue)
 
 
 class _Row(NamedTuple):

@@ -41,7 +41,7 @@ def test_each_picture_is_mirrored_or_not_and_moved_by_whole_pixels(monkeypatch: 
         for mirror, down, right in product((False, True), (-1, 0, 1), (-2, -1, 0, 1, 2))
     }
     assert len(moves) == 30
-    after = augment(torch.from_numpy(image).expand(600, -1, -1, -1), generator()).numpy()
+    after = augment(torch.from_numpy(image).expand(600, -1, -1, -1), "full", generator()).numpy()
     seen = [moves[picture.astype(np.uint8).tobytes()] for picture in after]
     assert set(seen) == set(moves.values())  # all 30 occur, about equally often
     assert np.mean([mirror for mirror, _, _ in seen]) == pytest.approx(0.5, abs=0.07)
@@ -51,7 +51,7 @@ def test_each_picture_is_mirrored_or_not_and_moved_by_whole_pixels(monkeypatch: 
 
 def test_brightness_is_one_factor_a_picture() -> None:
     images = torch.full((300, 3, 8, 8), 100, dtype=torch.uint8)
-    gains = augment(images, generator()) / 100
+    gains = augment(images, "full", generator()) / 100
     assert (gains - gains[:, :1, :1, :1]).abs().max() < 1e-6
     gains = gains[:, 0, 0, 0]
     assert 1 - BRIGHTNESS <= gains.min() < 1 - 0.9 * BRIGHTNESS
@@ -60,15 +60,15 @@ def test_brightness_is_one_factor_a_picture() -> None:
 
 
 def test_what_a_shift_brings_in_is_black_and_black_stays_black() -> None:
-    assert augment(torch.zeros(20, 3, 40, 40, dtype=torch.uint8), generator()).abs().max() == 0
-    white = augment(torch.full((100, 3, 40, 40), 255, dtype=torch.uint8), generator())
+    assert augment(torch.zeros(20, 3, 40, 40, dtype=torch.uint8), "full", generator()).abs().max() == 0
+    white = augment(torch.full((100, 3, 40, 40), 255, dtype=torch.uint8), "full", generator())
     assert white[:, :, 0].min() == 0
     assert white[:, :, :, -1].min() == 0
     assert white[:, :, 20, 20].min() > 200
 
 
 def test_values_stay_in_0_to_255_as_float32() -> None:
-    after = augment(torch.full((50, 3, 8, 8), 250, dtype=torch.uint8), generator())
+    after = augment(torch.full((50, 3, 8, 8), 250, dtype=torch.uint8), "full", generator())
     assert (after.dtype, after.shape) == (torch.float32, (50, 3, 8, 8))
     assert after.min() >= 0
     assert after.max() == 255
@@ -77,7 +77,17 @@ def test_values_stay_in_0_to_255_as_float32() -> None:
 def test_one_generator_one_result_whatever_torch_s_own_state_is() -> None:
     images = pictures(5)
     torch.manual_seed(1)
-    first = augment(images, generator(3))
+    first = augment(images, "full", generator(3))
     torch.manual_seed(2)
-    assert torch.equal(first, augment(images, generator(3)))
-    assert not torch.equal(first, augment(images, generator(4)))
+    assert torch.equal(first, augment(images, "full", generator(3)))
+    assert not torch.equal(first, augment(images, "full", generator(4)))
+
+
+def test_mirror_only_mirrors_and_none_does_nothing() -> None:
+    images = pictures(64)
+    mirrored = augment(images, "mirror", generator())
+    same = [torch.equal(a, b.float()) for a, b in zip(mirrored, images, strict=True)]
+    flipped = [torch.equal(a, b.flip(2).float()) for a, b in zip(mirrored, images, strict=True)]
+    assert all(a != b for a, b in zip(same, flipped, strict=True))
+    assert 16 < sum(flipped) < 48
+    assert torch.equal(augment(images, "none", generator()), images.float())

@@ -27,6 +27,7 @@ OTHER = {
     "fill": "mean",
     "absent": "blank",
     "averaging": "area",
+    "augmentation": "full",
     "epochs": 3,
     "patience": 2,
     "batch": 32,

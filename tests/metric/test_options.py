@@ -33,6 +33,7 @@ def test_options_are_plain_values_that_cannot_be_changed() -> None:
         ({"fill": "white"}, "unknown fill 'white': one of black, mean, blur, background"),
         ({"absent": "keep"}, "unknown absent 'keep': one of skip, blank"),
         ({"averaging": "best"}, "unknown averaging 'best': one of equal, area, precision"),
+        ({"augmentation": "blur"}, "unknown augmentation 'blur': one of none, mirror, full"),
         ({"device": "tpu"}, "unknown device 'tpu': one of cpu, cuda"),
         ({"embedding": 1}, "embedding needs to be at least 2; got 1"),
         ({"size": 15}, "size needs to be at least 16; got 15"),

@@ -16,6 +16,7 @@ from torch import nn
 from tasks.errors import InputError
 from tasks.metric import checkpoint, training
 from tasks.metric.checkpoint import file_sha256, load_checkpoint
+from tasks.metric.evaluation import Precision
 from tasks.metric.losses import LossFamily
 from tasks.metric.model import build_model, embed, load_model
 from tasks.metric.node_result import read_result
@@ -109,6 +110,8 @@ def test_what_a_training_leaves(whole: Uninterrupted, options: TrainingOptions, 
         "result.json",
     }
     assert read_result(whole.folder) == result
+    batches = load_checkpoint(result.checkpoint)["trunk.stem.1.num_batches_tracked"]
+    assert batches == 2 * (result.best_epoch + 1)  # BatchNorm learned from every batch, and from no other picture
     kept = load_checkpoint(result.validation)
     assert kept["indices"].tolist() == badge.validation.indices.tolist() == list(range(16))
     again = load_model(options.model, load_checkpoint(result.checkpoint))
@@ -230,6 +233,36 @@ def test_training_stops_when_the_best_epoch_lies_patience_epochs_back(
     monkeypatch.setattr(training, "_score", lambda held_out, epoch: next(scores))
     result = train_node(job(tmp_path, replace(options, epochs=12, patience=3)), badge, lambda _: None)
     assert (result.best_epoch, result.epochs) == (1, 5)
+
+
+def test_the_score_of_an_epoch_is_the_mean_over_k(
+    options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = training.evaluate
+    figures = iter([{1: 0.9, 2: 0.5, 8: None}, {1: 0.8, 2: 0.8, 8: None}, {1: 1.0, 2: 0.4, 8: None}])
+
+    def scripted(embeddings: torch.Tensor, *args: Any, **options: Any) -> Precision:
+        real = evaluate(embeddings, *args, **options)
+        return replace(real, at=next(figures, real.at)) if real.n == len(badge.held_out) else real
+
+    monkeypatch.setattr(training, "evaluate", scripted)
+    assert train_node(job(tmp_path, replace(options, epochs=3)), badge, lambda _: None).best_epoch == 1
+
+
+def test_every_epoch_has_batches_and_changes_of_its_own(
+    options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    augment, seen = training.augment, []
+
+    def watched(images: torch.Tensor, *args: Any) -> torch.Tensor:
+        seen.append((args[-1].initial_seed(), images.sum().item()))
+        return augment(images, *args)
+
+    monkeypatch.setattr(training, "augment", watched)
+    for seed in (0, 1):
+        train_node(job(tmp_path / str(seed), replace(options, epochs=3, seed=seed)), badge, lambda _: None)
+    assert len({seeds for seeds, _ in seen}) == 6  # one an epoch
+    assert len({pictures for _, pictures in seen}) == 12  # two batches an epoch
 
 
 def test_without_held_out_images_the_last_epoch_is_kept(

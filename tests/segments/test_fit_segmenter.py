@@ -9,17 +9,10 @@ import torch
 from torch.nn import functional as F
 
 from tasks.errors import InputError
-from tasks.segments.fit_segmenter import (
-    SEGMENTER_PRESETS,
-    FittedSegmenter,
-    SegmenterOptions,
-    augment,
-    class_weights,
-    dice_loss,
-    fit_segmenter,
-    mirrored_classes,
-)
+from tasks.segments.fit_segmenter import SEGMENTER_PRESETS, FittedSegmenter, SegmenterOptions, fit_segmenter
 from tasks.segments.segmenter import load_segmenter, quiet_transformers
+from tasks.segments.segmenter_augment import augment, mirrored_classes
+from tasks.segments.segmenter_loss import class_weights, dice_loss
 
 CLASSES = {0: "ground", 3: "blob", 200: "never"}
 TINY: dict[str, Any] = {

@@ -12,19 +12,9 @@ from PIL import Image
 from scipy import ndimage
 
 from tasks.errors import InputError
-from tasks.segments.portrait_drawing import Nuisance, Part, draw
-from tasks.segments.portraits import (
-    LABELS,
-    PARTS,
-    PortraitSource,
-    PortraitSpec,
-    digest,
-    moment,
-    opposite_pair,
-    person,
-    portrait,
-    with_style,
-)
+from tasks.segments.portrait_drawing import draw
+from tasks.segments.portrait_people import Nuisance, Part, moment, person, with_style
+from tasks.segments.portraits import LABELS, PARTS, PortraitSource, PortraitSpec, digest, opposite_pair, portrait
 from tasks.segments.source import SPLITS
 
 SMALL = PortraitSpec(size=32, train=24, validation=11)
@@ -164,7 +154,10 @@ def test_a_style_changes_the_grain_and_neither_colour_nor_outline(name):
     first_mean, second_mean = np.mean(means, axis=0)
     assert np.abs(first_mean - second_mean).max() < 2.5  # of 255: less than a hundredth
     first_contrast, second_contrast = np.mean(contrasts, axis=0)
-    assert abs(first_contrast / second_contrast - 1) < 0.12
+    if name in ("hair", "hat", "cloth"):  # faint bands or clear ones; outline, shine and hat band are in both
+        assert first_contrast < 0.8 * second_contrast
+    else:
+        assert abs(first_contrast / second_contrast - 1) < 0.12
 
 
 @pytest.mark.parametrize("name, dye", [("hat", "hat"), ("glasses", "glasses"), ("cloth", "cloth"), ("lips", "lips")])

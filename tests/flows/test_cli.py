@@ -1,0 +1,166 @@
+"""Wrong input: one line, exit code 2, no traceback, nothing lost."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.segments.pictures import encode_image, encode_label_map
+from tasks.segments.store import SegmentStore, shard_path
+
+
+def heml(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(home), "--engine", "threads"]
+    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
+
+
+def refused(done: subprocess.CompletedProcess[str], *says: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert all(word in lines[0] for word in says), lines[0]
+
+
+def photo_folder(root: Path, labels: str = "id,kind\n") -> list[str]:
+    """24 photos in two colours with masks of two classes."""
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        image = rng.integers(0, 60, (3, 24, 24), dtype=np.uint8)
+        image[number % 2, 6:18, 6:18] += 150
+        label_map = np.zeros((24, 24), dtype=np.uint8)
+        label_map[6:18, 6:18] = 1
+        label_map[6:9, 6:9] = 2
+        (root / "images" / f"{number:02d}.png").write_bytes(encode_image(image))
+        (root / "masks" / f"{number:02d}.png").write_bytes(encode_label_map(label_map))
+        labels += f"{number:02d},{'red' if number % 2 == 0 else 'green'}\n"
+    (root / "classes.json").write_text(json.dumps({"0": "ground", "1": "box", "2": "corner"}))
+    (root / "labels.csv").write_text(labels)
+    return [
+        *("prepare", "--images", str(root / "images"), "--masks", str(root / "masks")),
+        *("--classes", str(root / "classes.json"), "--labels", str(root / "labels.csv"), "--label", "kind"),
+    ]
+
+
+@pytest.mark.server
+def test_prepare_from_a_folder_and_what_is_refused(tmp_path: Path) -> None:
+    prepare = photo_folder(tmp_path / "data")
+    store, home = tmp_path / "store", tmp_path / "home"
+    done = heml(*prepare, "--out", store, home=home)
+    assert done.returncode == 0, done.stderr
+    assert "20 training and 4 validation images" in done.stdout or "19 training" in done.stdout
+    shard = shard_path(store, "train", 0).read_bytes()
+
+    image = tmp_path / "data" / "images" / "03.png"
+    good = image.read_bytes()
+    image.write_bytes(b"no picture")
+    refused(heml(*prepare, "--out", store, home=home), "03.png")
+    image.write_bytes(encode_image(np.zeros((3, 30, 30), dtype=np.uint8)))
+    refused(heml(*prepare, "--out", store, home=home), "03.png", "24", "30")
+    image.write_bytes(good)
+    mask = tmp_path / "data" / "masks" / "03.png"
+    mask.write_bytes(encode_label_map(np.full((24, 24), 9, dtype=np.uint8)))
+    refused(heml(*prepare, "--out", store, home=home), "03.png", "9")
+    assert shard_path(store, "train", 0).read_bytes() == shard  # nothing lost
+
+
+@pytest.mark.server
+def test_prepare_refuses_wrong_labels(tmp_path: Path) -> None:
+    prepare = photo_folder(tmp_path / "data")
+    wrong = [*prepare[:-1], "nowhere"]
+    refused(heml(*wrong, "--out", tmp_path / "store", home=tmp_path), "nowhere", "kind")
+    labels = tmp_path / "data" / "labels.csv"
+    labels.write_text(labels.read_text().replace("green", "red"))
+    refused(heml(*prepare, "--out", tmp_path / "store", home=tmp_path), "label")
+
+
+def test_prepare_takes_one_source(tmp_path: Path) -> None:
+    refused(heml("prepare", "--out", tmp_path / "store", home=tmp_path), "--portraits")
+
+
+@pytest.mark.server
+def test_train_refuses_a_tree_of_unknown_segments(tmp_path: Path, store: SegmentStore) -> None:
+    tree = tmp_path / "tree.yaml"
+    tree.write_text("tree: [body, beard]")
+    refused(heml("train", "--store", store.path, "--tree", tree, home=tmp_path), "beard", "badge")
+
+
+@pytest.mark.server
+def test_train_refuses_a_tree_without_a_trainable_leaf(tmp_path: Path, make_store) -> None:  # type: ignore[no-untyped-def]
+    store = make_store(tmp_path / "store", train=10, validation=4)
+    run = heml("train", "--store", store.path, "--trunk", "small", "--size", 16, home=tmp_path)
+    refused(run, "degenerate", "badge")
+
+
+def test_explain_refuses_a_damaged_checkpoint(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
+    model = tmp_path / "model"
+    shutil.copytree(grown.trained.path, model)
+    node = next(node for node in grown.trained.nodes.values() if node.file)
+    content = bytearray((model / node.file).read_bytes())
+    content[-1] ^= 1
+    (model / node.file).write_bytes(content)
+    row = next(grown.store.iterate("validation"))
+    (tmp_path / "a.png").write_bytes(row.image)
+    (tmp_path / "m.png").write_bytes(row.mask)
+    pair = ("explain", tmp_path / "a.png", tmp_path / "a.png", "--mask-a", tmp_path / "m.png")
+    run = heml(*pair, "--mask-b", tmp_path / "m.png", "--model", model, "--out", tmp_path / "out", home=tmp_path)
+    refused(run, "SHA-256")
+
+
+def test_explain_without_masks_needs_a_segmenter(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "a.png").write_bytes(next(grown.store.iterate("validation")).image)
+    run = heml(
+        *("explain", tmp_path / "a.png", tmp_path / "a.png", "--model", grown.trained.path, "--out", tmp_path / "out"),
+        home=tmp_path,
+    )
+    refused(run, "--mask-a")
+
+
+def test_explain_evaluate_and_export_write_what_they_say(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
+    for name, row in zip("ab", grown.store.iterate("validation"), strict=False):
+        (tmp_path / f"{name}.png").write_bytes(row.image)
+        (tmp_path / f"{name}-mask.png").write_bytes(row.mask)
+    out = tmp_path / "out"
+    done = heml(
+        *("explain", tmp_path / "a.png", tmp_path / "b.png", "--model", grown.trained.path, "--out", out),
+        *("--mask-a", tmp_path / "a-mask.png", "--mask-b", tmp_path / "b-mask.png"),
+        home=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    explanation = json.loads((out / "explanation.json").read_text())
+    assert [node["name"] for node in explanation["nodes"]] == [node.name for node in grown.tree.nodes]
+    assert (out / "index.html").is_file() and (out / "tree.png").is_file()
+
+    written = tmp_path / "evaluation.json"
+    run = ("evaluate", "--model", grown.trained.path, "--store", grown.store.path, "--json", written)
+    assert heml(*run, home=tmp_path).returncode == 0
+    nodes = json.loads(written.read_text())["nodes"]
+    for name, result in grown.results.items():  # the same data, so the same figures as in training
+        assert nodes[name]["precision_at_1"] == result.precision.at[1]
+        assert nodes[name]["n"] == result.precision.n
+
+    tree = tmp_path / "tree.yaml"
+    tree.write_text("tree: [body, badge]")
+    run = ("export", "--store", grown.store.path, "--node", "badge", "--tree", tree, "--out", tmp_path / "badges")
+    assert heml(*run, home=tmp_path).returncode == 0
+    shown = sum(
+        any(segment["name"] == "badge" for segment in row.segments)
+        for split in ("train", "validation")
+        for row in grown.store.iterate(split)
+    )
+    assert len(list((tmp_path / "badges").rglob("*.png"))) == shown
+
+
+def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
+    refused(heml("export", "--store", tmp_path, "--node", "x", "--out", tmp_path / "o", home=tmp_path), "heml prepare")
+
+
+def test_no_prefect_server_is_said(tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    refused(heml("train", "--store", store.path, home=tmp_path), "Prefect server", "heml up")

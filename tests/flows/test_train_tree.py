@@ -1,0 +1,81 @@
+"""The tree as a Prefect flow: trained once, cached after, and only what changed is trained again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.parameters import TrainParameters
+from flows.train_tree import train_tree
+from infra.settings import load_settings
+from infra.tracking import fetch_model
+from tasks.metric.options import TrainingOptions
+from tasks.metric.trained_tree import open_trained_tree
+from tasks.segments.store import SegmentStore
+
+TREE = "tree: [[body, badge], [ground, spot]]\n"
+
+
+def run(store: SegmentStore, tree: Path, options: TrainingOptions) -> dict[str, Any]:
+    parameters = TrainParameters(store=store.path, tree=str(tree), options=options)
+    return train_tree.with_options(task_runner=ThreadPoolTaskRunner(max_workers=2))(parameters)
+
+
+def statuses(outcome: dict[str, Any]) -> dict[str, str]:
+    return {name: node["status"] for name, node in outcome["nodes"].items()}
+
+
+@pytest.mark.server
+def test_a_second_run_trains_nothing_and_a_changed_leaf_only_its_ancestors(
+    prefect_server: str, store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEML_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HEML_ENGINE", "threads")
+    monkeypatch.setenv("HEML_DEVICE", "cpu")
+    tree = tmp_path / "tree.yaml"
+    tree.write_text(TREE)
+    first = run(store, tree, options)
+    assert statuses(first) == {
+        "body": "trained",
+        "badge": "trained",
+        "body+badge": "trained",
+        "ground": "trained",
+        "spot": "degenerate",
+        "ground+spot": "trained",
+        "root": "trained",
+    }
+    assert first["root"] == "root"
+    assert first["nodes"]["spot"]["precision_at_1"] is None
+    assert first["nodes"]["root"]["n"] == store.rows("validation")
+
+    second = run(store, tree, options)
+    # A degenerate node has nothing to be taken from an earlier run but its reason.
+    assert set(statuses(second).values()) <= {"cached", "degenerate"}
+    digests = {name: node["checkpoint_sha256"] for name, node in first["nodes"].items()}
+    assert {name: node["checkpoint_sha256"] for name, node in second["nodes"].items()} == digests
+
+    tree.write_text("leaves: {badge: [badge, spot]}\ntree: [[body, badge], ground]\n")
+    third = statuses(run(store, tree, options))
+    assert third == {
+        "body": "cached",
+        "badge": "trained",
+        "body+badge": "trained",
+        "ground": "cached",
+        "root": "trained",
+    }
+
+    settings = load_settings()
+    opened = open_trained_tree(fetch_model(first["model_uri"], settings))
+    assert [node.name for node in opened.tree.nodes] == list(first["nodes"])
+    client = MlflowClient(settings.tracking_uri)
+    children = client.search_runs(
+        [client.get_experiment_by_name("drawings").experiment_id],
+        f"tags.`mlflow.parentRunId` = '{first['mlflow_run_id']}'",
+    )
+    assert {child.data.tags["node"] for child in children} == set(first["nodes"])
+    badge = next(child for child in children if child.data.tags["node"] == "badge")
+    history = client.get_metric_history(badge.info.run_id, "precision_at_1")
+    assert len(history) == options.epochs or history  # early stop may end it before
+    assert {item.path for item in client.list_artifacts(badge.info.run_id)} >= {"checkpoint", "sfam"}
