@@ -18,7 +18,7 @@ from tasks.segments.store import SegmentStore, open_store
 
 PORTRAITS = PortraitSpec(train=960, validation=320)
 KNOWN_MASKS = 240
-OPTIONS = TrainingOptions(trunk="small", size=64, augmentation="none", epochs=9, patience=9, batch=32)
+OPTIONS = TrainingOptions(trunk="small", size=64, augmentation="none", epochs=9, patience=5, batch=32)
 
 
 def run_demo() -> Path:

@@ -168,8 +168,6 @@ def _server_environment(settings: Settings, url: str, listener: socket.socket) -
         # flow saves as a block is registered then.
         "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
         "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
-        # By default each event of a task run is a transaction of its own, and the server lags seconds behind.
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": str(RECORD_EVERY),
+        # Not the task-run recorder's batches: with a short flush interval an idle server takes a whole core.
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": str(RECORD_EVERY),
     }

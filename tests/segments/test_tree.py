@@ -104,6 +104,7 @@ def test_lists_in_lists_are_kept_together() -> None:
         "b+2": ("b", "c+d"),
         "root": ("a", "b+2"),
     }
+    assert [tree[name].level for name in ("a", "c+d", "b+2", "root")] == [0, 1, 2, 3]
     assert parse_tree({"tree": [[["a", "b"]]]}) == parse_tree({"tree": ["a", "b"]})
 
 
