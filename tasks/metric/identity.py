@@ -21,8 +21,10 @@ CODE = (
         "augment", "averaging", "batches", "distances", "evaluation", "losses", "model", "precision", "small_trunk",
         "training", "training_data", "trunks",
     )),
+    "metric/plan.py",
     "segments/compose.py",
     "segments/decoded.py",
+    "segments/pictures.py",
 )  # fmt: skip
 
 

@@ -117,6 +117,22 @@ def write_trained_tree(
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     (temporary / "nodes").mkdir(parents=True)
+    try:
+        _fill(temporary, tree, store, options, results, facts)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fill(
+    folder: Path,
+    tree: SegmentTree,
+    store: SegmentStore,
+    options: TrainingOptions,
+    results: Mapping[str, NodeResult],
+    facts: Mapping[str, Any],
+) -> None:
     nodes = {}
     for number, node in enumerate(tree.nodes):
         result = results[node.name]
@@ -130,7 +146,7 @@ def write_trained_tree(
         }
         if result.status == "trained":
             fields["file"] = f"nodes/{number:02d}.safetensors"
-            _link(result.checkpoint, temporary / fields["file"])
+            _link(result.checkpoint, folder / fields["file"])
             embeddings = load_checkpoint(result.validation)["embeddings"]
             fields["quantiles"] = [round(float(value), 6) for value in distance_quantiles(embeddings)]
         nodes[node.name] = fields
@@ -145,10 +161,8 @@ def write_trained_tree(
         "facts": dict(facts),
     }
     if store.segmenter:
-        shutil.copytree(store.segmenter, temporary / "segmenter", copy_function=_link)
-    (temporary / "tree.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+        shutil.copytree(store.segmenter, folder / "segmenter", copy_function=_link)
+    (folder / "tree.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tasks.errors import InputError
@@ -61,7 +62,7 @@ def load_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Op
         if progress.pop("key", None) != key or not path.with_name("best.safetensors").is_file():
             return Progress()
         tensors = load_checkpoint(path)
-    except (InputError, ValueError, KeyError, OSError):
+    except (InputError, SafetensorError, ValueError, KeyError, TypeError, OSError):
         return Progress()
     state: dict[int, dict[str, Tensor]] = {}
     for name in [name for name in tensors if name.startswith(PREFIX)]:

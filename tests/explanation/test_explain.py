@@ -106,6 +106,17 @@ def test_every_node_shows_its_pictures_and_both_maps(grown: Any, trained: Traine
     assert max(saliency.max() for saliency in root) == 1
 
 
+def test_the_pictures_are_filled_as_the_nodes_were_trained(grown: Any, trained: TrainedTree) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    filled = replace(trained, options=replace(trained.options, fill="mean"))
+    picture = node(explain_pair(filled, a, b), "badge").composed[0]
+    image, outside = resize_image(a.image, 32), resize_label_map(a.label_map, 32) != 2
+    np.testing.assert_array_equal(picture[:, ~outside], image[:, ~outside])
+    np.testing.assert_allclose(
+        picture[:, outside].T, np.broadcast_to(image.mean((1, 2)), (outside.sum(), 3)), atol=0.51
+    )
+
+
 def test_the_photos_are_kept_as_they_came(grown: Any, trained: TrainedTree) -> None:
     wide = SegmentedPhoto(
         image=np.full((3, 20, 70), 90, dtype=np.uint8), label_map=np.full((20, 70), 1, dtype=np.uint8), name="<b>.jpg"

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -397,7 +396,3 @@ def test_torch_s_settings_are_as_before(
         train_node(job(tmp_path, replace(options, threads=2)), badge, lambda _: None)
     assert seen == [(2, True)]
     assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == before
-
-
-def test_the_result_is_strict_json(whole: Uninterrupted) -> None:
-    json.dumps(whole.result.to_dict(), allow_nan=False)
