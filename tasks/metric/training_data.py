@@ -131,8 +131,8 @@ def _degenerate(view: NodeView) -> str:
     names = view.data.label_names
     counts = np.bincount(view.labels, minlength=len(names))
     occurring = np.bincount(view.data.labels, minlength=len(names)) > 0
-    if np.count_nonzero(counts) == 1:
-        return f"all training images that show it have the label {names[int(counts.argmax())]!r}"
+    if np.count_nonzero(occurring) < 2:
+        return "all training images have one label; two are needed"
     for name, count in zip(np.array(names)[occurring].tolist(), counts[occurring].tolist(), strict=True):
         if count < LEAST_IMAGES_A_LABEL:
             return f"{count} training images of the label {name!r} show it; {LEAST_IMAGES_A_LABEL} are needed"

@@ -132,7 +132,7 @@ def scores_by_differences(
 
     d/dt of e(A with channel k times 1 + t) . e_s at 0 is `sum_ij A_kij g_kij`; `other` is the fixed e_s.
     """
-    step, scores = 1e-5, []
+    step, scores = 1e-7, []
     for k in channels:
         values = []
         for sign in (1, -1):

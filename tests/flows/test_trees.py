@@ -16,8 +16,8 @@ class Classes:
 
 PAIRS = {
     "a": "neck cloth", "b": "hair hat", "c": "l_eye r_eye", "d": "l_brow r_brow", "e": "l_ear r_ear",
-    "f": "ear_r eye_g", "g": "nose skin", "h": "u_lip l_lip", "m": "a b", "n": "c d", "o": "e f", "p": "g h", "x": "m n",
-    "y": "o p", "final": "x y",
+    "f": "ear_r eye_g", "g": "nose skin", "h": "u_lip l_lip", "m": "a b", "n": "c d", "o": "e f", "p": "g h",
+    "x": "m n", "y": "o p", "final": "x y",
 }  # fmt: skip
 
 
