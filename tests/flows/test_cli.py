@@ -95,7 +95,7 @@ def test_train_refuses_a_tree_of_unknown_segments(tmp_path: Path, store: Segment
 def test_train_refuses_a_tree_without_a_trainable_leaf(tmp_path: Path, make_store) -> None:  # type: ignore[no-untyped-def]
     store = make_store(tmp_path / "store", train=10, validation=4)
     run = heml("train", "--store", store.path, "--trunk", "small", "--size", 16, home=tmp_path)
-    refused(run, "degenerate", "badge")
+    refused(run, "degenerate", "body", "8 are needed")
 
 
 def test_explain_refuses_a_damaged_checkpoint(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
