@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from infra.tracking import open_tracker
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
 from tasks.explanation.additive import AdditiveFit, fit_additive
 from tasks.explanation.report_page import write_report

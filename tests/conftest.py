@@ -50,37 +50,6 @@ def prefect_server(server_settings: Settings) -> Iterator[str]:
             os.environ["PREFECT_API_URL"] = given
 
 
-# Defects that these tests found and that are not mended yet.
-KNOWN_DEFECTS = {
-    "test_equal_references_are_at_exactly_equal_distances": "equal embeddings may differ in the last bit of a distance",
-    "test_a_missing_checkpoint_is_wrong_input": "a missing checkpoint's message does not name the model",
-    "test_a_folder_without_a_tree_is_named": "tree.json that holds a list is not refused in one line",
-    "test_damaged_best_weights_of_an_interrupted_training_are_made_again": "best weights are not checked on resuming",
-    "test_threads_of_one_process_start_from_the_same_weights": "initial weights come from torch's global state",
-    "test_a_trunk_that_draws_random_numbers_is_repeatable_too": "dropout draws from torch's global state",
-    "test_a_learning_rate_that_is_far_too_high_is_wrong_input[32]": "weights may overflow after the last loss",
-    "test_a_file_that_is_no_state_is_not_used": "a resumable state of another layout",
-    "test_a_state_that_does_not_fit_the_model_is_not_used": "a resumable state of another architecture",
-    "test_published_weights_that_want_other_colours_get_them": "googlenet and inception normalise otherwise",
-    "test_a_tree_comes_back_from_its_dict_and_from_yaml": "names of nodes whose leaves look like numbers",
-    "test_the_celeba_tree_of_the_paper": "order of nodes",
-    "test_what_is_no_tree_is_named[description22": "two names for one pair are not refused",
-    "test_a_file_without_a_tree_is_named_in_one_line[tree: &all": "a YAML alias to itself",
-    "test_tasks_of_one_machine_may_decode_at_the_same_time": "two threads decoding one split share a folder",
-    "test_blank_pictures_are_read_as_they_were_fitted": "the additive reading of blank pictures",
-    "test_scores_are_the_derivatives_that_finite_differences_find[densenet121-features.transition2": "tolerance",
-    "test_a_caller_without_gradients_may_ask_too": "SFAM inside inference mode",
-}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the known defects; whatever else fails is news."""
-    for item in items:
-        for name, reason in KNOWN_DEFECTS.items():
-            if item.name.startswith(name):
-                item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
-
-
 CLASSES = {0: "ground", 1: "body", 2: "badge", 3: "spot"}
 EDGE = 48
 BADGE_COLOURS = {"day": (220, 40, 40), "night": (40, 40, 220)}

@@ -120,7 +120,9 @@ def _additive(
     for leaf in trained.tree.leaves:
         if trained.nodes[leaf.name].status == "trained":
             pair = embeddings.get(leaf.name, (None, None))
-            a, b = (vector if has else None for vector, has in zip(pair, there[leaf.name], strict=True))
+            # With blank pictures the line was fitted on the embeddings of those, not on zero vectors.
+            blank = trained.options.absent == "blank"
+            a, b = (vector if has or blank else None for vector, has in zip(pair, there[leaf.name], strict=True))
             terms[leaf.name] = leaf_term(a, b)
     total = sum(terms.values())
     distance = squared_euclidean_distance(embeddings[root][:1], embeddings[root][1:]).item()

@@ -124,7 +124,11 @@ def explain_pairs(model: EmbeddingModel, query: Tensor, support: Tensor, layer: 
     """
     if query.shape != support.shape:
         raise ValueError(f"pairs need pictures of one shape; got {list(query.shape)} and {list(support.shape)}")
-    layer = layer or explained_layer(model, query.shape[-1])
+    with torch.inference_mode(False), torch.enable_grad():
+        return _explain_pairs(model, query, support, layer or explained_layer(model, query.shape[-1]))
+
+
+def _explain_pairs(model: EmbeddingModel, query: Tensor, support: Tensor, layer: str) -> PairMaps:
     features, embeddings = _features_and_embeddings(model, torch.cat([query, support]), layer)
     a, b = embeddings.chunk(2)
     norms = a.norm(dim=1) * b.norm(dim=1)
@@ -170,16 +174,15 @@ def _features_and_embeddings(model: EmbeddingModel, pictures: Tensor, layer: str
         raise ValueError(f"the trunk has no stage {layer!r}: one of {', '.join(names)}")
     x = normalise(pictures.to(next(model.parameters()).device))
     features = x
-    with torch.enable_grad():
-        for name, stage in flattened_stages(model.trunk):
-            if name == layer:
-                with torch.no_grad():
-                    features = stage(x)
-                features = features.detach().requires_grad_()
-                x = features.clone()  # stages after it may write in place
-            elif features.requires_grad:
+    for name, stage in flattened_stages(model.trunk):
+        if name == layer:
+            with torch.no_grad():
+                features = stage(x)
+            features = features.detach().requires_grad_()
+            x = features.clone()  # stages after it may write in place
+        elif features.requires_grad:
+            x = stage(x)
+        else:
+            with torch.no_grad():
                 x = stage(x)
-            else:
-                with torch.no_grad():
-                    x = stage(x)
-        return features, model.embed_features(x)
+    return features, model.embed_features(x)

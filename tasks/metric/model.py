@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from tasks.metric.trunks import build_trunk
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from tasks.metric.seeding import seeded
+from tasks.metric.trunks import IMAGENET_MEAN, IMAGENET_STD, build_trunk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +62,7 @@ def build_model(spec: ModelSpec) -> EmbeddingModel:
     Raises:
         InputError: unknown trunk, or weights that cannot be had.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)
+    with seeded(spec.seed):
         trunk = build_trunk(spec.trunk, spec.weights).eval()
         with torch.no_grad():
             channels = trunk(torch.zeros(1, 3, 128, 128)).shape[1]

@@ -146,6 +146,7 @@ def _fill(
         }
         if result.status == "trained":
             fields["file"] = f"nodes/{number:02d}.safetensors"
+            load_checkpoint(result.checkpoint, result.checkpoint_sha256)  # there and whole
             _link(result.checkpoint, folder / fields["file"])
             embeddings = load_checkpoint(result.validation)["embeddings"]
             fields["quantiles"] = [round(float(value), 6) for value in distance_quantiles(embeddings)]
@@ -181,19 +182,23 @@ def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:
         raise InputError(
             f"{path} is not a trained tree (no tree.json): give the model folder of `heml train`"
         ) from None
-    if fields.get("version") != TREE_VERSION:
-        raise InputError(
-            f"{path} is a trained tree of version {fields.get('version')}, this is version {TREE_VERSION}: train again"
+    version = fields.get("version") if isinstance(fields, dict) else None
+    if version != TREE_VERSION:
+        raise InputError(f"{path} is a trained tree of version {version}, this is version {TREE_VERSION}: train again")
+    try:
+        return TrainedTree(
+            path=path,
+            tree=parse_tree(fields["tree"], where=f"the tree of {path}"),
+            classes={int(class_id): name for class_id, name in fields["classes"].items()},
+            source=fields["source"],
+            options=TrainingOptions(**{**fields["options"], "device": device}),
+            nodes={name: _node(node) for name, node in fields["nodes"].items()},
+            facts=fields["facts"],
         )
-    return TrainedTree(
-        path=path,
-        tree=parse_tree(fields["tree"], where=f"the tree of {path}"),
-        classes={int(class_id): name for class_id, name in fields["classes"].items()},
-        source=fields["source"],
-        options=TrainingOptions(**{**fields["options"], "device": device}),
-        nodes={name: _node(node) for name, node in fields["nodes"].items()},
-        facts=fields["facts"],
-    )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}/tree.json is not the description of a trained tree ({error!r}): train again"
+        ) from None
 
 
 def _node(fields: dict[str, Any]) -> TrainedNode:

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from tasks.metric.losses import loss_family
 from tasks.metric.model import EmbeddingModel, build_model, embed, mixed_precision, normalise
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.options import TrainingOptions
+from tasks.metric.seeding import draws_random_numbers, seeded
 from tasks.metric.training_data import NodeView, TrainingData
 from tasks.metric.training_state import Progress, load_state, save_state
 
@@ -102,7 +103,7 @@ def _train(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport], N
             group["lr"] = options.learning_rate * 0.5 * (1 + np.cos(np.pi * epoch / options.epochs))
         loss, images = _train_epoch(job, model, optimiser, data.train, epoch)
         speed = images / (time.perf_counter() - started)
-        held_out, validation = (_precision(model, view, options) for view in (data.held_out, data.validation))
+        held_out, validation = (_precision(job, model, view, epoch) for view in (data.held_out, data.validation))
         score = _score(held_out, epoch)
         if score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, score
@@ -139,17 +140,16 @@ def _train_epoch(
     pixels.manual_seed(options.seed * 100_003 + epoch)
     model.train()
     losses, images = [], 0
-    for positions in balanced_batches(view.labels, options.batch, order):
+    draws = draws_random_numbers(model)
+    for number, positions in enumerate(balanced_batches(view.labels, options.batch, order)):
         labels = torch.from_numpy(view.labels[positions]).to(device)
         pictures = normalise(augment(view.pictures(positions, device), options.augmentation, pixels))
-        with mixed_precision(device):
+        batch_seed = pixels.initial_seed() * 100_003 + number
+        with mixed_precision(device), seeded(batch_seed, device) if draws else nullcontext():
             embeddings = model(pictures)
         loss = loss_function(embeddings, labels, miner(embeddings, labels))
         if not torch.isfinite(loss):
-            raise InputError(
-                f"the loss of node {job.node!r} is not a number in epoch {epoch}: lower the learning rate "
-                f"(now {options.learning_rate}); the epochs before are kept"
-            )
+            raise _diverged(job, "loss", epoch)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -158,12 +158,22 @@ def _train_epoch(
     return torch.stack(losses).mean().item(), images
 
 
-def _precision(model: EmbeddingModel, view: NodeView, options: TrainingOptions, intervals: bool = False) -> Precision:
+def _diverged(job: NodeJob, what: str, epoch: int) -> InputError:
+    return InputError(
+        f"the {what} of node {job.node!r} is not a number in epoch {epoch}: lower the learning rate "
+        f"(now {job.options.learning_rate}); the epochs before are kept"
+    )
+
+
+def _precision(job: NodeJob, model: EmbeddingModel, view: NodeView, epoch: int) -> Precision:
     if not len(view):
         return Precision.none(0)
+    options = job.options
     embeddings = embed(model, view.batches(options.device), options.device)
+    if not torch.isfinite(embeddings).all():
+        raise _diverged(job, "embedding", epoch)
     own_distance = loss_family(options.loss).own_distance
-    return evaluate(embeddings, torch.from_numpy(view.labels), own_distance, intervals=intervals)
+    return evaluate(embeddings, torch.from_numpy(view.labels), own_distance, intervals=False)
 
 
 def _result(job: NodeJob, data: TrainingData, model: EmbeddingModel, progress: Progress) -> NodeResult:
@@ -181,7 +191,7 @@ def _result(job: NodeJob, data: TrainingData, model: EmbeddingModel, progress: P
         folder=str(job.folder),
         checkpoint_sha256=file_sha256(job.folder / "best.safetensors"),
         precision=evaluate(embeddings, torch.from_numpy(view.labels), own_distance),
-        held_out_precision_at_1=_precision(model, data.held_out, options).at[1],
+        held_out_precision_at_1=_precision(job, model, data.held_out, progress.best_epoch).at[1],
         area=data.area,
         train_images=len(data.train),
         epochs=progress.next_epoch,

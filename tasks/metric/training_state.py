@@ -1,6 +1,7 @@
 """The resumable state of a training: weights, optimiser and progress after the last finished epoch, in one file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,16 +59,24 @@ def load_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Op
         The progress; that of a fresh training if there is no state, or one that is damaged or does not fit.
     """
     try:
-        progress = json.loads(read_metadata(path)["progress"]) if path.is_file() else {}
-        if progress.pop("key", None) != key or not path.with_name("best.safetensors").is_file():
+        fields = json.loads(read_metadata(path)["progress"])
+        if fields.pop("key") != key:
             return Progress()
+        progress = Progress(**fields)
+        load_checkpoint(path.with_name("best.safetensors"))  # there and whole
         tensors = load_checkpoint(path)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name in [name for name in tensors if name.startswith(PREFIX)]:
+            _, number, entry = name.split(".")
+            state.setdefault(int(number), {})[entry] = tensors.pop(name)
     except (InputError, SafetensorError, ValueError, KeyError, TypeError, OSError):
         return Progress()
-    state: dict[int, dict[str, Tensor]] = {}
-    for name in [name for name in tensors if name.startswith(PREFIX)]:
-        _, number, entry = name.split(".")
-        state.setdefault(int(number), {})[entry] = tensors.pop(name)
+    if _shapes(tensors) != _shapes(model.state_dict()):
+        return Progress()
     model.load_state_dict(tensors)
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return Progress(**progress)
+    return progress
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torchvision
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from tasks.errors import InputError
 from tasks.metric.small_trunk import small_trunk
@@ -17,8 +17,11 @@ CNN_FAMILIES = (
     "alexnet", "convnext", "densenet", "efficientnet", "googlenet", "inception", "mnasnet", "mobilenet",
     "regnet", "resnet", "resnext", "shufflenet", "squeezenet", "vgg", "wide_resnet",
 )  # fmt: skip
+OTHER_COLOURS = ("googlenet", "inception_v3")  # their published weights want pictures scaled in their own way
 HEADS = ("avgpool", "dropout", "fc", "classifier", "aux1", "aux2", "AuxLogits")
 SMALL = "small"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def trunk_names() -> tuple[str, ...]:
@@ -63,10 +66,35 @@ def flattened_stages(trunk: nn.Sequential) -> list[tuple[str, nn.Module]]:
     return stages
 
 
+class InputScale(nn.Module):
+    """ImageNet-normalised pictures to what the trunk's weights were trained on; kept with the weights.
+
+    torchvision's GoogLeNet and Inception do this in their forward, by a flag that comes with the published weights.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, half_range: bool) -> None:
+        super().__init__()
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        # To [-1, 1]: undo the mean and standard deviation of ImageNet, then take 0.5 and 0.5.
+        self.register_buffer("scale", std / 0.5 if half_range else torch.ones_like(std))
+        self.register_buffer("shift", (mean - 0.5) / 0.5 if half_range else torch.zeros_like(mean))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Float [n, 3, h, w] to the same."""
+        return pictures * self.scale + self.shift
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # Weights from elsewhere have no scale of their own: they are taken as trained on normalised pictures.
+        for name, tensor in self.state_dict().items():
+            state.setdefault(f"{prefix}{name}", tensor)
+        super()._load_from_state_dict(state, prefix, *rest)
+
+
 def _build(name: str) -> nn.Module:
-    options: dict[str, Any] = {"aux_logits": False} if name in ("googlenet", "inception_v3") else {}
-    if options:
-        options["init_weights"] = True
+    options: dict[str, Any] = {"aux_logits": False, "init_weights": True} if name in OTHER_COLOURS else {}
     model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
     return model
 
@@ -84,6 +112,8 @@ def _published(name: str) -> nn.Module:
 
 def _stages(model: nn.Module, name: str) -> nn.Sequential:
     stages: OrderedDict[str, nn.Module] = OrderedDict()
+    if name in OTHER_COLOURS:
+        stages["colours"] = InputScale(half_range=bool(model.transform_input))
     for child_name, child in model.named_children():
         if child_name not in HEADS:
             stages[child_name] = child

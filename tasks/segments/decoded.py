@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 
 DECODED_VERSION = 1
+_DECODING = threading.Lock()  # threads of one process wait for the first of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,9 @@ def decode(store: SegmentStore, split: Split, size: int, folder: Path) -> Decode
         OSError: the disk is full; nothing half-written is left under the final name.
     """
     target = folder / f"{store.digest[:16]}-{size}px-v{DECODED_VERSION}" / split
-    if not target.is_dir():
-        _write(store, split, size, target)
+    with _DECODING:
+        if not target.is_dir():
+            _write(store, split, size, target)
     rows = json.loads((target / "rows.json").read_text(encoding="utf-8"))
     names = tuple(rows["label_names"])
     index = {name: number for number, name in enumerate(names)}
@@ -83,7 +86,7 @@ def decode(store: SegmentStore, split: Split, size: int, folder: Path) -> Decode
 
 
 def _write(store: SegmentStore, split: Split, size: int, target: Path) -> None:
-    """Write to a folder of our own, then rename: another task may be doing the same."""
+    """Write to a folder of our own, then rename: another process may be doing the same."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -106,7 +109,7 @@ def _write(store: SegmentStore, split: Split, size: int, target: Path) -> None:
         try:
             temporary.rename(target)
         except OSError:
-            if not target.is_dir():  # not the other task's folder that is in the way
+            if not target.is_dir():  # not the other process's folder that is in the way
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

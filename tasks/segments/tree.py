@@ -3,7 +3,7 @@
 A tree is an immutable value. It comes from nested lists (a preset or a user's YAML) or from balanced pairing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,7 +47,7 @@ class SegmentTree:
     """A binary tree of segments.
 
     Attributes:
-        nodes: every node, children before parents; the last one is the root.
+        nodes: every node, children before their parent, left before right; the last one is the root.
     """
 
     nodes: tuple[TreeNode, ...]
@@ -139,7 +139,15 @@ def parse_tree(description: Mapping[str, Any], where: str = "the tree") -> Segme
             ]
         return row[0]
 
-    root = build(description["tree"], True)
+    def in_order(node: TreeNode) -> Iterator[TreeNode]:
+        for child in node.children:
+            yield from in_order(nodes[child])
+        yield node
+
+    try:
+        root = build(description["tree"], True)
+    except RecursionError:
+        raise InputError(f"{where} is nested without end: a list under `tree:` holds itself") from None
     if len(root.leaves) < 2:
         raise InputError(f"{where} needs at least two leaves; it has {len(root.leaves)}")
     for pair in names:
@@ -153,7 +161,7 @@ def parse_tree(description: Mapping[str, Any], where: str = "the tree") -> Segme
     classes = [name for leaf in root.leaves for name in nodes[leaf].classes or ()]
     if twice := {name for name in classes if classes.count(name) > 1}:
         raise InputError(f"{where} has the class {min(twice)!r} in two leaves: each pixel belongs to one leaf")
-    return SegmentTree(tuple(nodes.values()))
+    return SegmentTree(tuple(in_order(root)))
 
 
 def load_tree(path: Path) -> SegmentTree:
@@ -213,4 +221,9 @@ def _names(names: Any, where: str) -> dict[tuple[str, str], str]:
         for pair in names.values()
     ):
         raise InputError(f"{where} needs under `names:` two children for each node, such as face: [skin, nose]")
-    return {(pair[0], pair[1]): str(name) for name, pair in names.items()}
+    by_pair: dict[tuple[str, str], str] = {}
+    for name, (left, right) in names.items():
+        if other := by_pair.get((left, right)) or by_pair.get((right, left)):
+            raise InputError(f"{where} has two names for {left} and {right}: {other!r} and {str(name)!r}")
+        by_pair[left, right] = str(name)
+    return by_pair

@@ -115,6 +115,24 @@ def test_load_model_takes_the_weights_and_fetches_none(monkeypatch: pytest.Monke
     assert not loaded.training
 
 
+@torch.no_grad()
+def test_a_loaded_model_computes_as_the_trained_one_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Published weights of GoogLeNet bring a change of the input's scale with them, which no state dict holds.
+    get_model = torchvision.models.get_model
+
+    def published(name: str, weights: str | None = None, **options: bool) -> nn.Module:
+        given = {"aux_logits": False, "init_weights": False, "transform_input": True} if weights else options
+        model: nn.Module = get_model(name, weights=None, **given)
+        return model
+
+    monkeypatch.setattr(torchvision.models, "get_model", published)
+    spec = ModelSpec(trunk="googlenet", weights="DEFAULT", embedding=4)
+    trained, x = build_model(spec), normalise(pictures(4))
+    trained.train()(x)
+    trained.eval()
+    torch.testing.assert_close(load_model(spec, trained.state_dict())(x), trained(x))
+
+
 def test_an_unknown_trunk_is_refused() -> None:
     with pytest.raises(InputError, match="unknown trunk 'resnet19'"):
         build_model(ModelSpec(trunk="resnet19"))

@@ -161,9 +161,7 @@ def test_damaged_best_weights_of_an_interrupted_training_are_made_again(
     with pytest.raises(Interrupted):
         train_node(job(tmp_path, options), badge, stop_after(options.epochs - 1))
     (tmp_path / "best.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="train the node again"):
-        train_node(job(tmp_path, options), badge, lambda _: None)
-    result = train_node(job(tmp_path, options), badge, lambda _: None)  # what the message told to do
+    result = train_node(job(tmp_path, options), badge, lambda _: None)
     assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
 
 
