@@ -168,7 +168,7 @@ def test_scores_are_the_derivatives_that_finite_differences_find(trunk: str, lay
         for own, other, found in ((0, 1, scores[0]), (1, 0, scores[1])):
             channels = maps[own].abs().sum(dim=(1, 2)).argsort(descending=True)[:4].tolist()
             expected = scores_by_differences(exact, layer, maps[own], ends[other], channels)
-            torch.testing.assert_close(found[channels].double(), expected, rtol=2e-3, atol=1e-5)
+            torch.testing.assert_close(found[channels].double(), expected, rtol=5e-3, atol=3e-5)
     assert got.layer == layer
 
 
@@ -184,7 +184,7 @@ def test_a_vgg_whose_layers_write_in_place_is_explained_too() -> None:
     other = behind(exact, before_relu, maps[1][None])[0]
     channels = maps[0].abs().sum(dim=(1, 2)).argsort(descending=True)[:4].tolist()
     expected = scores_by_differences(exact, before_relu, maps[0], other, channels)
-    torch.testing.assert_close(got.query_scores[0, channels].double(), expected, rtol=2e-3, atol=1e-5)
+    torch.testing.assert_close(got.query_scores[0, channels].double(), expected, rtol=5e-3, atol=3e-5)
 
 
 def test_without_an_embedder_the_last_layer_s_scores_are_the_cosine_scores() -> None:
