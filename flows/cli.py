@@ -140,6 +140,7 @@ def train(
     loss: Annotated[str, typer.Option(help="triplet or snr")] = "triplet",
     size: Annotated[int, typer.Option(help="edge of the pictures, pixels")] = 96,
     fill: Annotated[str, typer.Option(help="of what is not in a node: black, mean, blur or background")] = "black",
+    framing: Annotated[str, typer.Option(help="full: the whole photo; crop: a square about the part")] = "full",
     absent: Annotated[str, typer.Option(help="images without the part: skip or blank")] = "skip",
     averaging: Annotated[str, typer.Option(help="a parent's start: equal, area or precision")] = "equal",
     augmentation: Annotated[str, typer.Option(help="of training pictures: none, mirror or full")] = "mirror",
@@ -165,6 +166,7 @@ def train(
             loss=loss,
             size=size,
             fill=fill,  # type: ignore[arg-type]  # the options check it
+            framing=framing,  # type: ignore[arg-type]
             absent=absent,  # type: ignore[arg-type]
             averaging=averaging,  # type: ignore[arg-type]
             augmentation=augmentation,  # type: ignore[arg-type]
@@ -242,6 +244,7 @@ def export(
     out: Annotated[Path, typer.Option(help="folder for the pictures")],
     tree: Annotated[str, typer.Option(help="a preset, a YAML file, or auto")] = "auto",
     fill: Annotated[str, typer.Option(help="of what is not in the node")] = "black",
+    framing: Annotated[str, typer.Option(help="full: the whole photo; crop: a square about the part")] = "full",
     limit: Annotated[int | None, typer.Option(help="so many of each split only")] = None,
 ) -> None:
     """Write what a node sees of each photo, in full size."""
@@ -250,7 +253,7 @@ def export(
     from tasks.segments.store import open_store
 
     opened = open_store(store)
-    written = export_node(opened, resolve_tree(tree, opened)[node], fill, out, limit)
+    written = export_node(opened, resolve_tree(tree, opened)[node], fill, out, limit, framing)
     typer.echo(f"{written} pictures of {node} in {out}")
 
 

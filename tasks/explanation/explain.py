@@ -14,7 +14,7 @@ from tasks.metric.distances import bounded_snr_distance, snr_distance, squared_e
 from tasks.metric.evaluation import percentile
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.compose import compose, present
-from tasks.segments.decoded import resize_image, resize_label_map
+from tasks.segments.framing import frame
 from tasks.segments.tree import TreeNode
 
 
@@ -45,11 +45,11 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
     Raises:
         InputError: a checkpoint is missing or damaged.
     """
-    size = trained.options.size
-    images = torch.stack([torch.tensor(resize_image(photo.image, size)) for photo in (a, b)])
-    label_maps = torch.stack([torch.tensor(resize_label_map(photo.label_map, size)) for photo in (a, b)])
+    whole = _framed(trained, (a, b), None)
     nodes, embeddings = [], {}
     for node in trained.tree.nodes:
+        cropped = trained.options.framing == "crop" and node.classes is not None
+        images, label_maps = _framed(trained, (a, b), node.class_ids(trained.classes)) if cropped else whole
         explanation, maps = _explain_node(trained, node, images, label_maps)
         nodes.append(explanation)
         if maps is not None:
@@ -61,6 +61,16 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
         nodes=tuple(nodes),
         additive=_additive(trained, embeddings, {node.name: node.present for node in nodes}),
     )
+
+
+def _framed(
+    trained: TrainedTree, photos: tuple[SegmentedPhoto, SegmentedPhoto], class_ids: tuple[int, ...] | None
+) -> tuple[Tensor, Tensor]:
+    """Both photos as a node gets them: uint8 [2, 3, size, size] and [2, size, size]."""
+    options = trained.options
+    pairs = [frame(photo.image, photo.label_map, class_ids, options.framing, options.size) for photo in photos]
+    images, label_maps = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
+    return images, label_maps
 
 
 def _explain_node(

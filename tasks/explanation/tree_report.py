@@ -9,8 +9,7 @@ from tasks.explanation.node_sheet import sample_pictures
 from tasks.explanation.report_record import NodeReport, Score, TreeReport
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
-from tasks.metric.training_data import node_view
-from tasks.segments.decoded import decode
+from tasks.metric.training_data import split_view
 from tasks.segments.label_functions import label_functions
 from tasks.segments.source import SPLITS
 from tasks.segments.store import SegmentStore
@@ -37,11 +36,10 @@ def tree_report(
         additive: the additive fit, if there is one.
         decoded: folder of this machine's decoded splits.
     """
-    validation = decode(store, "validation", options.size, decoded)
     nodes = []
     for node in tree.nodes:
         result = results[node.name]
-        view = node_view(validation, node.class_ids(store.classes), options.fill, options.absent)
+        view = split_view(store, "validation", node.class_ids(store.classes), options, decoded)
         sheet = Path(result.folder) / "sheet.png"
         nodes.append(
             NodeReport(

@@ -10,8 +10,7 @@ from tasks.metric.evaluation import Precision, evaluate
 from tasks.metric.losses import loss_family
 from tasks.metric.model import embed
 from tasks.metric.trained_tree import TrainedTree
-from tasks.metric.training_data import node_view
-from tasks.segments.decoded import decode
+from tasks.metric.training_data import split_view
 from tasks.segments.store import SegmentStore
 
 
@@ -30,9 +29,8 @@ def evaluate_tree(trained: TrainedTree, store: SegmentStore, decoded: Path) -> I
     if not store.rows("validation"):
         raise InputError(f"the store {store.path} has no validation images: prepare it with --val above 0")
     options = trained.options
-    data = decode(store, "validation", options.size, decoded)
     for node in trained.tree.nodes:
-        view = node_view(data, node.class_ids(store.classes), options.fill, options.absent)
+        view = split_view(store, "validation", node.class_ids(store.classes), options, decoded)
         model = trained.model(node.name)
         if model is None or not len(view):
             yield node.name, Precision.none(len(view))

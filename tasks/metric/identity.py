@@ -24,6 +24,7 @@ CODE = (
     "metric/plan.py",
     "segments/compose.py",
     "segments/decoded.py",
+    "segments/framing.py",
     "segments/pictures.py",
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from tasks.metric.averaging import AVERAGING_WEIGHTS, AveragingWeights
 from tasks.metric.losses import loss_family
 from tasks.metric.model import ModelSpec
 from tasks.segments.compose import FILLS, Fill
+from tasks.segments.framing import FRAMINGS, Framing
 
 Absent = Literal["skip", "blank"]
 ABSENT: tuple[Absent, ...] = get_args(Absent)
@@ -25,6 +26,7 @@ class TrainingOptions:
         loss: name of the loss; it brings its miner and its distance.
         size: edge of the square pictures, pixels.
         fill: what stands where a node's segments are not.
+        framing: "full" shows the node the whole frame, "crop" a square about its part, from the full resolution.
         absent: "skip" leaves images without any of the node's segments out; "blank" keeps them as filled pictures.
         averaging: how a combined node weighs its children.
         augmentation: what is done to training pictures at random.
@@ -44,6 +46,7 @@ class TrainingOptions:
     loss: str = "triplet"
     size: int = 96
     fill: Fill = "black"
+    framing: Framing = "full"
     absent: Absent = "skip"
     averaging: AveragingWeights = "equal"
     augmentation: Augmentation = "mirror"
@@ -65,6 +68,7 @@ class TrainingOptions:
         loss_family(self.loss)
         choices: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             ("fill", self.fill, FILLS),
+            ("framing", self.framing, FRAMINGS),
             ("absent", self.absent, ABSENT),
             ("averaging", self.averaging, AVERAGING_WEIGHTS),
             ("augmentation", self.augmentation, AUGMENTATIONS),

@@ -13,6 +13,7 @@ from tasks.metric.batches import held_out
 from tasks.metric.options import Absent, TrainingOptions
 from tasks.segments.compose import Fill, compose, present
 from tasks.segments.decoded import DecodedSplit, decode
+from tasks.segments.source import Split
 from tasks.segments.store import SegmentStore
 
 EVALUATION_BATCH = 128
@@ -99,6 +100,25 @@ def node_view(data: DecodedSplit, class_ids: tuple[int, ...] | None, fill: Fill,
     return NodeView(data=data, class_ids=class_ids, fill=fill, indices=np.flatnonzero(used))
 
 
+def split_view(
+    store: SegmentStore, split: Split, class_ids: tuple[int, ...] | None, options: TrainingOptions, decoded: Path
+) -> NodeView:
+    """Open a split as a node sees it.
+
+    Args:
+        store: the segment store.
+        split: which split.
+        class_ids: the classes that the node shows; None for every pixel.
+        options: size, fill, framing and absent are used.
+        decoded: folder of this machine's decoded splits.
+
+    Raises:
+        InputError: a picture of the store cannot be decoded.
+    """
+    data = decode(store, split, options.size, decoded, class_ids if options.framing == "crop" else None)
+    return node_view(data, class_ids, options.fill, options.absent)
+
+
 def training_data(
     store: SegmentStore, class_ids: tuple[int, ...] | None, options: TrainingOptions, decoded: Path
 ) -> TrainingData:
@@ -107,21 +127,19 @@ def training_data(
     Args:
         store: the segment store.
         class_ids: the classes that the node shows; None for every pixel.
-        options: size, fill, absent and seed are used.
+        options: size, fill, framing, absent and seed are used.
         decoded: folder of this machine's decoded splits.
 
     Raises:
         InputError: a picture of the store cannot be decoded.
     """
-    data = decode(store, "train", options.size, decoded)
-    whole = node_view(data, class_ids, options.fill, options.absent)
-    chosen = held_out(data.labels, options.seed)
-    validation = node_view(decode(store, "validation", options.size, decoded), class_ids, options.fill, options.absent)
+    whole = split_view(store, "train", class_ids, options, decoded)
+    chosen = held_out(whole.data.labels, options.seed)
     return TrainingData(
         train=whole.subset(~chosen),
         held_out=whole.subset(chosen),
-        validation=validation,
-        area=_area(whole),
+        validation=split_view(store, "validation", class_ids, options, decoded),
+        area=_area(whole, decode(store, "train", options.size, decoded)),
         degenerate=_degenerate(whole),
     )
 
@@ -139,10 +157,11 @@ def _degenerate(view: NodeView) -> str:
     return ""
 
 
-def _area(view: NodeView) -> float:
+def _area(view: NodeView, full: DecodedSplit) -> float:
+    """Of the whole photo, also where the node sees a crop."""
     if view.class_ids is None:
         return 1.0
     if not len(view):
         return 0.0
     sample = view.indices[:512]
-    return float(np.isin(view.data.label_maps[sample], view.class_ids).mean())
+    return float(np.isin(full.label_maps[sample], view.class_ids).mean())

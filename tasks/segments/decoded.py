@@ -1,5 +1,6 @@
 """Decode once: a split's pictures and label maps as memory-mapped arrays that every task on the machine shares."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from tasks.segments.framing import frame
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
@@ -44,18 +45,9 @@ class DecodedSplit:
         return len(self.labels)
 
 
-def resize_image(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """[3, h, w] -> [3, size, size], bilinear with antialiasing, without regard to the aspect ratio."""
-    picture = Image.fromarray(image.transpose(1, 2, 0))
-    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-
-
-def resize_label_map(label_map: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """[h, w] -> [size, size], nearest neighbour: class ids cannot be mixed."""
-    return np.asarray(Image.fromarray(label_map).resize((size, size), Image.Resampling.NEAREST))
-
-
-def decode(store: SegmentStore, split: Split, size: int, folder: Path) -> DecodedSplit:
+def decode(
+    store: SegmentStore, split: Split, size: int, folder: Path, crop_to: tuple[int, ...] | None = None
+) -> DecodedSplit:
     """Open a split's arrays, decoding them first if no task on this machine has done it yet.
 
     Args:
@@ -63,15 +55,17 @@ def decode(store: SegmentStore, split: Split, size: int, folder: Path) -> Decode
         split: which split.
         size: edge length of the square pictures, in pixels.
         folder: where this machine keeps decoded splits.
+        crop_to: class ids of the part that each picture is cropped to; None for whole pictures, which nodes share.
 
     Raises:
         InputError: a picture or label map of the store cannot be decoded.
         OSError: the disk is full; nothing half-written is left under the final name.
     """
-    target = folder / f"{store.digest[:16]}-{size}px-v{DECODED_VERSION}" / split
+    crop = "" if crop_to is None else "-crop-" + hashlib.sha256(bytes(crop_to)).hexdigest()[:16]
+    target = folder / f"{store.digest[:16]}-{size}px{crop}-v{DECODED_VERSION}" / split
     with _DECODING:
         if not target.is_dir():
-            _write(store, split, size, target)
+            _write(store, split, size, crop_to, target)
     rows = json.loads((target / "rows.json").read_text(encoding="utf-8"))
     names = tuple(rows["label_names"])
     index = {name: number for number, name in enumerate(names)}
@@ -85,7 +79,7 @@ def decode(store: SegmentStore, split: Split, size: int, folder: Path) -> Decode
     )
 
 
-def _write(store: SegmentStore, split: Split, size: int, target: Path) -> None:
+def _write(store: SegmentStore, split: Split, size: int, crop_to: tuple[int, ...] | None, target: Path) -> None:
     """Write to a folder of our own, then rename: another process may be doing the same."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -96,8 +90,8 @@ def _write(store: SegmentStore, split: Split, size: int, target: Path) -> None:
         label_maps = _array(temporary / "label_maps.npy", (n, size, size))
         image_ids, labels, groups = [], [], []
         for i, row in enumerate(store.iterate(split)):
-            images[i] = resize_image(decode_image(row.image, row.image_id), size)
-            label_maps[i] = resize_label_map(decode_label_map(row.mask, row.image_id), size)
+            image, label_map = decode_image(row.image, row.image_id), decode_label_map(row.mask, row.image_id)
+            images[i], label_maps[i] = frame(image, label_map, crop_to, "full" if crop_to is None else "crop", size)
             image_ids.append(row.image_id)
             labels.append(row.label)
             groups.append(row.group)

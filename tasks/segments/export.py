@@ -3,18 +3,22 @@
 import re
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from tasks.errors import InputError
 from tasks.segments.compose import FILLS, Fill, compose, present
+from tasks.segments.framing import FRAMINGS, crop_box, cropped
 from tasks.segments.pictures import decode_image, decode_label_map, encode_image
 from tasks.segments.source import SPLITS
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import TreeNode
 
 
-def export_node(store: SegmentStore, node: TreeNode, fill: str, out: Path, limit: int | None = None) -> int:
+def export_node(
+    store: SegmentStore, node: TreeNode, fill: str, out: Path, limit: int | None = None, framing: str = "full"
+) -> int:
     """Write a node's pictures in full size, as `out/SPLIT/LABEL/IMAGE_ID.png`; images without the part are left out.
 
     Args:
@@ -23,21 +27,25 @@ def export_node(store: SegmentStore, node: TreeNode, fill: str, out: Path, limit
         fill: what stands where the node's segments are not, one of `FILLS`.
         out: the folder.
         limit: so many images of each split are looked at; None for all.
+        framing: the whole photo or a crop about the part, one of `FRAMINGS`.
 
     Returns:
         The number of pictures written.
 
     Raises:
-        InputError: unknown fill.
+        InputError: unknown fill or framing.
     """
-    if fill not in FILLS:
-        raise InputError(f"unknown fill {fill!r}: one of {', '.join(FILLS)}")
-    checked: Fill = fill
+    for name, value, allowed in (("fill", fill, FILLS), ("framing", framing, FRAMINGS)):
+        if value not in allowed:
+            raise InputError(f"unknown {name} {value!r}: one of {', '.join(allowed)}")
+    checked = cast(Fill, fill)
     class_ids, written = node.class_ids(store.classes), 0
     for split in SPLITS:
         for row in islice(store.iterate(split), limit):
-            image = torch.from_numpy(decode_image(row.image, row.image_id).copy())[None]
-            label_map = torch.from_numpy(decode_label_map(row.mask, row.image_id).copy())[None]
+            pixels, mask = decode_image(row.image, row.image_id), decode_label_map(row.mask, row.image_id)
+            if framing == "crop" and class_ids is not None and (box := crop_box(mask, class_ids)):
+                pixels, mask = cropped(pixels, mask, box)
+            image, label_map = torch.from_numpy(pixels.copy())[None], torch.from_numpy(mask.copy())[None]
             if not present(label_map, class_ids).item():
                 continue
             # Labels and ids are data: no part of them may leave the folder.

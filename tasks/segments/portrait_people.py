@@ -157,18 +157,19 @@ HAIRS = _colours("403333 6b452e 9e542e d9ab61 adabad 337a85 cc738c 755c99")
 IRISES = _colours("664229 806633 477a52 4073a6 73808c")
 DYES = _colours("d99e38 bf4c40 385280 3d755c 338c94 854775 e0856b d1c2a8 6b7a8f")
 WALLS = _colours("ccdee6 edd6c2 d1e3cc e0d1e6 f0e3bd bdcce0 e6c7c7")
-ROUGE: Colour = (0.78, 0.27, 0.31)
-ROUGE_SHARE = 0.55  # of the lips' colour; the rest is the skin's
+ROUGES = _colours("c7454f 8c2f52 d9776a a8445e 7a3b3b e39aa0")
+ROUGE_SHARE = 0.65  # of the lips' colour; the rest is the skin's
 TINT = 0.025  # standard deviation about a palette's colour
 
 # The moment: largest deviations to both sides, as Nuisance has them.
-ROTATION = math.radians(8)
-SCALE = 0.05
+ROTATION = math.radians(4)
+SCALE = 0.04
 SHIFT = 0.08  # halves of the side: 4 % of it
-TURN = 0.05
-BRIGHTNESS = 0.12
-WARMTH = 0.05
-NOISE = (1 / 255, 4 / 255)  # least and most
+TURN = 0.03
+BRIGHTNESS = 0.05
+WARMTH = 0.025
+LIGHT = math.radians(60)  # to both sides of straight above
+NOISE = (1 / 255, 3 / 255)  # least and most
 
 
 def person(rng: np.random.Generator, required: frozenset[Part] = frozenset()) -> Identity:
@@ -184,7 +185,7 @@ def person(rng: np.random.Generator, required: frozenset[Part] = frozenset()) ->
         hair=_one_of(HAIRS, rng),
         hat=_one_of(DYES, rng),
         iris=_one_of(IRISES, rng),
-        lips=_between((skin, ROUGE), ROUGE_SHARE),
+        lips=_between((skin, _one_of(ROUGES, rng)), ROUGE_SHARE),
         glasses=_one_of(DYES, rng),
         cloth=_one_of(DYES, rng),
         wall=_one_of(WALLS, rng),
@@ -216,7 +217,7 @@ def moment(rng: np.random.Generator) -> Nuisance:
         turn=turn * TURN,
         brightness=1 + brightness * BRIGHTNESS,
         warmth=warmth * WARMTH,
-        light=light * math.pi,
+        light=-math.pi / 2 + light * LIGHT,
         noise=float(rng.uniform(*NOISE)),
         noise_seed=int(rng.integers(2**32)),
     )

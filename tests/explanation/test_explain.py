@@ -12,7 +12,7 @@ from tasks.explanation.record import NodeExplanation, PairExplanation
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.model import normalise
 from tasks.metric.trained_tree import TrainedTree
-from tasks.segments.decoded import resize_image, resize_label_map
+from tasks.segments.framing import frame, resize_image, resize_label_map
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.store import SegmentStore
 
@@ -115,6 +115,21 @@ def test_the_pictures_are_filled_as_the_nodes_were_trained(grown: Any, trained: 
     np.testing.assert_allclose(
         picture[:, outside].T, np.broadcast_to(image.mean((1, 2)), (outside.sum(), 3)), atol=0.51
     )
+
+
+def test_crops_are_explained_as_the_nodes_were_trained(grown: Any, trained: TrainedTree) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    cropped = explain_pair(replace(trained, options=replace(trained.options, framing="crop")), a, b)
+    whole = explain_pair(trained, a, b)
+    for name in ("body", "badge", "figure"):
+        class_ids = trained.tree[name].class_ids(trained.classes)
+        for side, given in enumerate((a, b)):
+            image, label_map = frame(given.image, given.label_map, class_ids, "crop", trained.options.size)
+            kept = np.isin(label_map, class_ids)
+            np.testing.assert_array_equal(node(cropped, name).composed[side], np.where(kept, image, 0))
+        assert node(cropped, name).bounded_distance != node(whole, name).bounded_distance
+    np.testing.assert_array_equal(cropped.root.composed[0], whole.root.composed[0])
+    assert cropped.root.bounded_distance == whole.root.bounded_distance
 
 
 def test_the_photos_are_kept_as_they_came(grown: Any, trained: TrainedTree) -> None:

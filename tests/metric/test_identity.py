@@ -26,6 +26,7 @@ OTHER = {
     "size": 64,
     "fill": "mean",
     "absent": "blank",
+    "framing": "crop",
     "averaging": "area",
     "augmentation": "full",
     "epochs": 3,

@@ -31,6 +31,7 @@ def test_options_are_plain_values_that_cannot_be_changed() -> None:
     [
         ({"loss": "tripled"}, "unknown loss 'tripled': one of triplet, snr"),
         ({"fill": "white"}, "unknown fill 'white': one of black, mean, blur, background"),
+        ({"framing": "zoom"}, "unknown framing 'zoom': one of full, crop"),
         ({"absent": "keep"}, "unknown absent 'keep': one of skip, blank"),
         ({"averaging": "best"}, "unknown averaging 'best': one of equal, area, precision"),
         ({"augmentation": "blur"}, "unknown augmentation 'blur': one of none, mirror, full"),

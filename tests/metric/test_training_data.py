@@ -98,6 +98,22 @@ def test_the_area_is_the_mean_share_of_the_pixels_where_the_part_is(tmp_path: Pa
     blank = replace(OPTIONS, absent="blank")
     assert training_data(store, (1,), blank, tmp_path / "decoded").area == 4 * 8 / 256 / 2
     assert training_data(store, (7,), OPTIONS, tmp_path / "decoded").area == 0
+    crop = replace(OPTIONS, framing="crop")
+    assert training_data(store, (1,), crop, tmp_path / "decoded").area == 4 * 8 / 256  # of the whole picture
+
+
+def test_a_node_may_see_its_part_alone(tmp_path: Path) -> None:
+    store = counted_store(tmp_path / "store", {"a": 10, "b": 20}, total=20)
+    crop = replace(OPTIONS, framing="crop")
+    part, whole = (training_data(store, ids, crop, tmp_path / "decoded") for ids in ((1,), None))
+    assert (len(part.train), len(part.held_out), len(part.validation)) == (27, 3, 30)
+    pictures = part.validation.pictures(np.arange(30), "cpu")
+    # The part is 8 of the crop's 10 pixels wide, and 4 high: of 16 pixels about 12 and 6 (the nearest ones).
+    shown = (pictures[:, 0] > 0).float().mean(dim=(1, 2))
+    assert ((shown - 12 * 6 / 256).abs() < 1e-6).all()
+    full = training_data(store, None, OPTIONS, tmp_path / "decoded")
+    every = np.arange(len(full.validation))
+    assert torch.equal(whole.validation.pictures(every, "cpu"), full.validation.pictures(every, "cpu"))
 
 
 def split_of(n: int) -> DecodedSplit:

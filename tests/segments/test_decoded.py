@@ -6,41 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch.nn.functional import interpolate
 
 from tasks.errors import InputError
 from tasks.segments import decoded as module
-from tasks.segments.decoded import decode, resize_image, resize_label_map
+from tasks.segments.decoded import decode
+from tasks.segments.framing import frame, resize_image
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.store import SegmentStore
-
-
-def test_images_are_resized_bilinearly_with_antialiasing() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (3, 30, 50), dtype=np.uint8)
-    for size in (12, 40, 64):
-        expected = interpolate(
-            torch.from_numpy(image)[None].float(), (size, size), mode="bilinear", antialias=True, align_corners=False
-        )
-        got = resize_image(image, size)
-        assert (got.shape, got.dtype) == ((3, size, size), np.uint8)
-        np.testing.assert_allclose(got, expected[0], atol=1)
-
-
-def test_label_maps_are_resized_to_the_nearest_pixel() -> None:
-    label_map = np.random.default_rng(0).integers(0, 200, (9, 15), dtype=np.uint8)
-    for size in (3, 5, 27):
-        got = resize_label_map(label_map, size)
-        for y, x in np.ndindex(size, size):
-            # The pixel in which the middle of the new one lies.
-            assert got[y, x] == label_map[int((y + 0.5) * 9 / size), int((x + 0.5) * 15 / size)]
-
-
-def test_the_same_size_changes_nothing() -> None:
-    generator = np.random.default_rng(0)
-    image, label_map = generator.integers(0, 256, (3, 8, 8), dtype=np.uint8), generator.integers(0, 9, (8, 8), np.uint8)
-    np.testing.assert_array_equal(resize_image(image, 8), image)
-    np.testing.assert_array_equal(resize_label_map(label_map, 8), label_map)
 
 
 def test_a_decoded_split_is_the_store_s_pictures_in_order(store: SegmentStore, tmp_path: Path) -> None:
@@ -55,6 +27,20 @@ def test_a_decoded_split_is_the_store_s_pictures_in_order(store: SegmentStore, t
     assert data.label_names == ("day", "night")
     assert [data.label_names[label] for label in data.labels] == [row.label for row in rows]
     assert (data.labels.dtype, data.images.dtype, data.label_maps.dtype) == (np.int64, np.uint8, np.uint8)
+
+
+def test_crops_are_kept_beside_the_whole_pictures(store: SegmentStore, tmp_path: Path) -> None:
+    whole = decode(store, "train", 24, tmp_path)
+    for class_ids in ((2,), (1, 2)):
+        data = decode(store, "train", 24, tmp_path, class_ids)
+        for i, row in enumerate(store.iterate("train")):
+            image, label_map = decode_image(row.image, "x"), decode_label_map(row.mask, "x")
+            for got, expected in zip(
+                (data.images[i], data.label_maps[i]), frame(image, label_map, class_ids, "crop", 24), strict=True
+            ):
+                np.testing.assert_array_equal(got, expected)
+        assert (data.image_ids, data.groups) == (whole.image_ids, whole.groups)
+    np.testing.assert_array_equal(decode(store, "train", 24, tmp_path).images, whole.images)
 
 
 def test_the_arrays_are_memory_mapped_and_cannot_be_written(store: SegmentStore, decoded: Path) -> None:
