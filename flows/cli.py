@@ -1,4 +1,4 @@
-"""The command `heml`. Exit code 0: done; 2: wrong input, said in one line.
+"""The command `heml`. Exit code 0: done; 1: a server of ours failed; 2: wrong input, said in one line.
 
 Commands import what they need when they run: `heml --help` must not wait for torch.
 """
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.processes import ServerError
 from tasks.errors import InputError
 
 app = typer.Typer(
@@ -31,6 +32,9 @@ def main() -> None:
         app()
     except InputError as error:
         fail(str(error))
+    except ServerError as error:
+        sys.stderr.write(f"heml: {error}\n")
+        sys.exit(1)
     except OSError as error:
         if error.errno is None:
             raise

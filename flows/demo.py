@@ -13,12 +13,12 @@ from infra.settings import load_settings
 from tasks.explanation.explain_photos import explain_photos
 from tasks.metric.options import TrainingOptions
 from tasks.metric.trained_tree import open_trained_tree
-from tasks.segments.portraits import PortraitSpec
-from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.pictures import encode_image
+from tasks.segments.portraits import PortraitSpec, opposite_pair
 
 PORTRAITS = PortraitSpec(train=960, validation=320)
 KNOWN_MASKS = 240
-OPTIONS = TrainingOptions(trunk="small", size=64, augmentation="none", epochs=9, patience=5, batch=32)
+OPTIONS = TrainingOptions(trunk="small", size=48, framing="crop", augmentation="full", epochs=12, patience=6, batch=32)
 
 
 def run_demo() -> Path:
@@ -47,13 +47,15 @@ def run_demo() -> Path:
     with _timed("trained"):
         outcome = train_tree.with_options(task_runner=runner_for(training, settings))(training)
     with _timed("explained"):
-        photos = _two_photos(open_store(home / "store"), home / "photos")
+        photos = _two_photos(home / "photos")
         trained = open_trained_tree(home / "run" / "model", settings.torch_device)
         explanation = explain_photos(trained, photos, (None, None), home / "explanation")
     page = home / "explanation" / "index.html"
     leaves = sorted(explanation.nodes, key=lambda node: -(node.percentile or 0.0))
     leaves = [node for node in leaves if not node.children and node.percentile is not None]
-    console.print(f"\nWhy {photos[0].name} and {photos[1].name} differ, leaf by leaf:", style="bold")
+    console.print(
+        f"\nOne person, drawn twice; the {PORTRAITS.cause} differs. How far apart are the parts?", style="bold"
+    )
     for node in leaves:
         figure = outcome["nodes"][node.name]["precision_at_1"]
         console.print(f"  {node.name:8} percentile {node.percentile:3.0f}   P@1 {figure:.2f}")
@@ -64,18 +66,13 @@ def run_demo() -> Path:
     return page
 
 
-def _two_photos(store: SegmentStore, folder: Path) -> tuple[Path, Path]:
-    """The first two validation photos of different labels, as files."""
+def _two_photos(folder: Path) -> tuple[Path, Path]:
+    """One person drawn twice, as files: only the cause's look differs, and with it the label; so do pose and light."""
     folder.mkdir(parents=True, exist_ok=True)
-    chosen: dict[str, Path] = {}
-    for row in store.iterate("validation"):
-        if row.label not in chosen:
-            chosen[row.label] = folder / f"{row.image_id}.png"
-            chosen[row.label].write_bytes(row.image)
-        if len(chosen) == 2:
-            break
-    a, b = chosen.values()
-    return a, b
+    pair = opposite_pair(PORTRAITS, 0)
+    for drawn in pair:
+        (folder / f"{drawn.label}.png").write_bytes(encode_image(drawn.image))
+    return folder / f"{pair[0].label}.png", folder / f"{pair[1].label}.png"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tasks.segments.portrait_easel import Array, Easel, wave
 from tasks.segments.portrait_people import Colour, Identity, Nuisance, Part
 
-SIDE_LIGHT = 0.10  # how much the picture brightens towards the light
+SIDE_LIGHT = 0.06  # how much the picture brightens towards the light
 ROUNDNESS = 0.10  # the same for the head alone
 BLUSH = (0.0, 0.16, 0.12)  # share of red, green and blue that the cheeks swallow
 HEAD_TOP, HEAD_MIDDLE, EYE_LINE, BROW_LINE, NOSE_LINE, LIPS_LINE = -0.50, -0.01, 0.03, -0.205, 0.20, 0.345
@@ -116,7 +116,7 @@ def _lips(easel: Easel) -> None:
     area = easel.area(-0.35, LIPS_LINE - 0.15, 0.35, LIPS_LINE + 0.15, easel.turn)
     bend = np.minimum(_square(area.u, shape.lips_width), 1.2)
     v = area.v - LIPS_LINE + shape.smile * (bend - 0.5)
-    half = 0.072 * (1 - bend)
+    half = 0.085 * (1 - bend)
     bow = 0.022 * np.maximum(1 - np.abs(area.u) * 20, 0)  # the notch of the upper lip
     distance = np.maximum(v - half, -v - half * 0.85 + bow)
     tone = 1 - 0.35 * np.maximum(1 - np.abs(v) * 45, 0)  # the line between the lips

@@ -158,13 +158,13 @@ IRISES = _colours("664229 806633 477a52 4073a6 73808c")
 DYES = _colours("d99e38 bf4c40 385280 3d755c 338c94 854775 e0856b d1c2a8 6b7a8f")
 WALLS = _colours("ccdee6 edd6c2 d1e3cc e0d1e6 f0e3bd bdcce0 e6c7c7")
 ROUGES = _colours("c7454f 8c2f52 d9776a a8445e 7a3b3b e39aa0")
-ROUGE_SHARE = 0.65  # of the lips' colour; the rest is the skin's
+ROUGE_SHARE = 0.8  # of the lips' colour; the rest is the skin's
 TINT = 0.025  # standard deviation about a palette's colour
 
 # The moment: largest deviations to both sides, as Nuisance has them.
 ROTATION = math.radians(4)
 SCALE = 0.04
-SHIFT = 0.08  # halves of the side: 4 % of it
+SHIFT = 0.06  # halves of the side: 3 % of it
 TURN = 0.03
 BRIGHTNESS = 0.05
 WARMTH = 0.025

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows import cli
+from infra.processes import ServerError
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.store import SegmentStore, shard_path
 
 
-def heml(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(home), "--engine", "threads"]
+def heml(*arguments: object, home: Path, engine: str = "threads") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(home), "--engine", engine]
     return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -157,10 +159,36 @@ def test_explain_evaluate_and_export_write_what_they_say(tmp_path: Path, grown) 
     assert len(list((tmp_path / "badges").rglob("*.png"))) == shown
 
 
-def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     refused(heml("export", "--store", tmp_path, "--node", "x", "--out", tmp_path / "o", home=tmp_path), "heml prepare")
 
 
-def test_no_prefect_server_is_said(tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.server
+def test_a_store_of_another_version_is_refused(tmp_path: Path, make_store, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.segments.store.STORE_VERSION", 99)
+        make_store(tmp_path / "store", train=20, validation=8)
+    for command in (("train",), ("export", "--node", "body", "--out", tmp_path / "out")):
+        run = heml(*command, "--store", tmp_path / "store", home=tmp_path)
+        refused(run, "99", "version", "heml prepare")
+
+
+@pytest.mark.parametrize("engine", ["threads", "local"])
+def test_no_prefect_server_is_said(
+    engine: str, tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    refused(heml("train", "--store", store.path, home=tmp_path), "Prefect server", "heml up")
+    refused(heml("train", "--store", store.path, home=tmp_path, engine=engine), "Prefect server", "heml up")
+
+
+def test_a_server_that_dies_is_no_wrong_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def die() -> None:
+        raise ServerError("the Prefect server ended with code 3 while starting")
+
+    monkeypatch.setattr(cli, "app", die)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "heml: the Prefect server ended with code 3 while starting\n"
