@@ -24,7 +24,7 @@ from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import averaging_weights
 from tasks.metric.training import EpochReport, NodeJob, train_node
 from tasks.metric.training_data import TrainingData, training_data
-from tasks.segments.decoded import decode
+from tasks.segments.decoded import CropTo, decode_once
 from tasks.segments.source import SPLITS
 from tasks.segments.store import open_store
 from tasks.segments.tree import TreeNode, parse_tree
@@ -66,8 +66,13 @@ def decode_store(run: TrainingRun) -> int:
         InputError: the store is not whole, or a picture of it cannot be decoded.
     """
     store = open_store(Path(run.store))
-    size = TrainingOptions(**run.options).size
-    return sum(len(decode(store, split, size, Path(run.decoded))) for split in SPLITS)
+    options = TrainingOptions(**run.options)
+    crops: list[CropTo] = [None]
+    if options.framing == "crop":
+        crops += [node.class_ids(store.classes) for node in parse_tree(run.tree).nodes if node.classes is not None]
+    for split in SPLITS:
+        decode_once(store, split, options.size, Path(run.decoded), crops)
+    return sum(store.rows(split) for split in SPLITS)
 
 
 @task(name="train-node", task_run_name="{node}", tags=["train"])

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 
 DECODED_VERSION = 1
+CropTo = tuple[int, ...] | None  # class ids of the part that pictures are cropped to; None: whole pictures
 _DECODING = threading.Lock()  # threads of one process wait for the first of them
 
 
@@ -45,9 +46,7 @@ class DecodedSplit:
         return len(self.labels)
 
 
-def decode(
-    store: SegmentStore, split: Split, size: int, folder: Path, crop_to: tuple[int, ...] | None = None
-) -> DecodedSplit:
+def decode(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: CropTo = None) -> DecodedSplit:
     """Open a split's arrays, decoding them first if no task on this machine has done it yet.
 
     Args:
@@ -61,11 +60,8 @@ def decode(
         InputError: a picture or label map of the store cannot be decoded.
         OSError: the disk is full; nothing half-written is left under the final name.
     """
-    crop = "" if crop_to is None else "-crop-" + hashlib.sha256(bytes(crop_to)).hexdigest()[:16]
-    target = folder / f"{store.digest[:16]}-{size}px{crop}-v{DECODED_VERSION}" / split
-    with _DECODING:
-        if not target.is_dir():
-            _write(store, split, size, crop_to, target)
+    decode_once(store, split, size, folder, [crop_to])
+    target = _target(store, split, size, folder, crop_to)
     rows = json.loads((target / "rows.json").read_text(encoding="utf-8"))
     names = tuple(rows["label_names"])
     index = {name: number for number, name in enumerate(names)}
@@ -79,34 +75,70 @@ def decode(
     )
 
 
-def _write(store: SegmentStore, split: Split, size: int, crop_to: tuple[int, ...] | None, target: Path) -> None:
-    """Write to a folder of our own, then rename: another process may be doing the same."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+def decode_once(store: SegmentStore, split: Split, size: int, folder: Path, crops: Iterable[CropTo]) -> None:
+    """Write the arrays of several framings in one pass over the store; those that are there are left as they are.
+
+    Args:
+        store: the segment store.
+        split: which split.
+        size: edge length of the square pictures, in pixels.
+        folder: where this machine keeps decoded splits.
+        crops: class ids of each part that pictures are cropped to; None among them for whole pictures.
+
+    Raises:
+        InputError, OSError: as `decode`.
+    """
+    with _DECODING:
+        targets = {crop_to: _target(store, split, size, folder, crop_to) for crop_to in crops}
+        missing = {crop_to: target for crop_to, target in targets.items() if not target.is_dir()}
+        if missing:
+            _write(store, split, size, missing)
+
+
+def _target(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: CropTo) -> Path:
+    crop = "" if crop_to is None else "-crop-" + hashlib.sha256(bytes(crop_to)).hexdigest()[:16]
+    return folder / f"{store.digest[:16]}-{size}px{crop}-v{DECODED_VERSION}" / split
+
+
+def _write(store: SegmentStore, split: Split, size: int, targets: Mapping[CropTo, Path]) -> None:
+    """Write to folders of our own, then rename: another process may be doing the same."""
+    temporary = {crop_to: target.with_name(f".{target.name}.{os.getpid()}") for crop_to, target in targets.items()}
     n = store.rows(split)
     try:
-        images = _array(temporary / "images.npy", (n, 3, size, size))
-        label_maps = _array(temporary / "label_maps.npy", (n, size, size))
+        arrays = {}
+        for crop_to, folder in temporary.items():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            arrays[crop_to] = (
+                _array(folder / "images.npy", (n, 3, size, size)),
+                _array(folder / "label_maps.npy", (n, size, size)),
+            )
         image_ids, labels, groups = [], [], []
         for i, row in enumerate(store.iterate(split)):
             image, label_map = decode_image(row.image, row.image_id), decode_label_map(row.mask, row.image_id)
-            images[i], label_maps[i] = frame(image, label_map, crop_to, "full" if crop_to is None else "crop", size)
+            for crop_to, (images, label_maps) in arrays.items():
+                images[i], label_maps[i] = frame(image, label_map, crop_to, "full" if crop_to is None else "crop", size)
             image_ids.append(row.image_id)
             labels.append(row.label)
             groups.append(row.group)
-        images.flush()
-        label_maps.flush()
         label_names = sorted({label for name in SPLITS for label in store.columns(name, ["label"])["label"]})
         rows = {"image_ids": image_ids, "labels": labels, "groups": groups, "label_names": label_names}
-        (temporary / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
-        try:
-            temporary.rename(target)
-        except OSError:
-            if not target.is_dir():  # not the other process's folder that is in the way
-                raise
+        for crop_to, (images, label_maps) in arrays.items():
+            images.flush()
+            label_maps.flush()
+            (temporary[crop_to] / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+            _rename(temporary[crop_to], targets[crop_to])
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in temporary.values():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError:
+        if not target.is_dir():  # not the other process's folder that is in the way
+            raise
 
 
 def _array(path: Path, shape: Sequence[int]) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:

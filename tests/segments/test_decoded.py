@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import InputError
 from tasks.segments import decoded as module
-from tasks.segments.decoded import decode
+from tasks.segments.decoded import decode, decode_once
 from tasks.segments.framing import frame, resize_image
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.store import SegmentStore
@@ -31,6 +31,7 @@ def test_a_decoded_split_is_the_store_s_pictures_in_order(store: SegmentStore, t
 
 def test_crops_are_kept_beside_the_whole_pictures(store: SegmentStore, tmp_path: Path) -> None:
     whole = decode(store, "train", 24, tmp_path)
+    decode_once(store, "train", 24, tmp_path, [None, (1, 2), (2,)])
     for class_ids in ((2,), (1, 2)):
         data = decode(store, "train", 24, tmp_path, class_ids)
         for i, row in enumerate(store.iterate("train")):
