@@ -156,20 +156,20 @@ SKINS = _colours("f7d1b5 ebb891 cc946b a3704f 754f3b")
 HAIRS = _colours("403333 6b452e 9e542e d9ab61 adabad 337a85 cc738c 755c99")
 IRISES = _colours("664229 806633 477a52 4073a6 73808c")
 DYES = _colours("d99e38 bf4c40 385280 3d755c 338c94 854775 e0856b d1c2a8 6b7a8f")
-WALLS = _colours("ccdee6 edd6c2 d1e3cc e0d1e6 f0e3bd bdcce0 e6c7c7")
+WALLS = _colours("b8d8ea f0cfae bfe0b4 d9bfe6 f2df9c a9bfe6 eab4b4 dcdcdc")
 ROUGES = _colours("c7454f 8c2f52 d9776a a8445e 7a3b3b e39aa0")
 ROUGE_SHARE = 0.8  # of the lips' colour; the rest is the skin's
 TINT = 0.025  # standard deviation about a palette's colour
 
 # The moment: largest deviations to both sides, as Nuisance has them.
-ROTATION = math.radians(4)
-SCALE = 0.04
+ROTATION = math.radians(3)
+SCALE = 0.03
 SHIFT = 0.06  # halves of the side: 3 % of it
-TURN = 0.03
-BRIGHTNESS = 0.05
-WARMTH = 0.025
-LIGHT = math.radians(60)  # to both sides of straight above
-NOISE = (1 / 255, 3 / 255)  # least and most
+TURN = 0.02
+BRIGHTNESS = 0.03
+WARMTH = 0.015
+LIGHT = math.radians(40)  # to both sides of straight above
+NOISE = (1 / 255, 2 / 255)  # least and most
 
 
 def person(rng: np.random.Generator, required: frozenset[Part] = frozenset()) -> Identity:

@@ -1,6 +1,6 @@
 """The explanation finds the cause that was planted, and an untrained model does not (slow: about ten minutes).
 
-Tree and settings were chosen on portraits of seeds 1 and 2; the figures are of seed 3.
+Tree and settings were chosen on portraits of other seeds; the figures are of seed 4.
 """
 
 import logging
@@ -29,8 +29,8 @@ from tasks.segments.shards import make_shard, plan_shards
 from tasks.segments.store import open_store
 
 LOG = logging.getLogger(__name__)
-PORTRAITS = PortraitSpec(size=128, train=3000, validation=500, seed=3)
-OPTIONS = TrainingOptions(trunk="small", size=48, framing="crop", augmentation="full", epochs=16, patience=16, batch=32)
+PORTRAITS = PortraitSpec(size=128, train=2400, validation=500, seed=4)
+OPTIONS = TrainingOptions(trunk="small", size=48, framing="crop", augmentation="full", epochs=14, patience=14, batch=32)
 TREE = "demo"
 PAIRS = 200
 

@@ -1,12 +1,11 @@
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import affine_transform
 from torch import Tensor
 
 from tasks.metric import augment as module
-from tasks.metric.augment import BRIGHTNESS, SHIFT, augment
+from tasks.metric.augment import BRIGHTNESS, COLOUR, ROTATION, SCALE, SHIFT, augment, move
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -17,46 +16,77 @@ def pictures(n: int, height: int = 16, width: int = 16) -> Tensor:
     return torch.randint(1, 256, (n, 3, height, width), generator=generator(9), dtype=torch.uint8)
 
 
-def shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """A picture moved by whole pixels over black, pixel by pixel."""
-    out = np.zeros_like(image)
-    height, width = image.shape[1:]
-    for y, x in product(range(height), range(width)):
-        if 0 <= y - down < height and 0 <= x - right < width:
-            out[:, y, x] = image[:, y - down, x - right]
-    return out
+def still(monkeypatch: pytest.MonkeyPatch, *but: str) -> None:
+    """Switch off all changes but the named ones."""
+    for name in {"SHIFT", "SCALE", "ROTATION", "BRIGHTNESS", "COLOUR"} - set(but):
+        monkeypatch.setattr(module, name, 0.0)
 
 
 def test_the_strengths_are_moderate() -> None:
     assert 0 < SHIFT <= 0.1
-    assert 0 < BRIGHTNESS <= 0.2
+    assert 0 < SCALE <= 0.1
+    assert 0 < ROTATION <= np.radians(10)
+    assert 0 < COLOUR < BRIGHTNESS <= 0.2
 
 
-def test_each_picture_is_mirrored_or_not_and_moved_by_whole_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BRIGHTNESS", 0.0)
-    monkeypatch.setattr(module, "SHIFT", 0.1)  # 1 pixel of 10, 2 pixels of 18
-    image = pictures(1, 10, 18)[0].numpy()
-    moves = {
-        shifted(image[:, :, :: -1 if mirror else 1], down, right).tobytes(): (mirror, down, right)
-        for mirror, down, right in product((False, True), (-1, 0, 1), (-2, -1, 0, 1, 2))
-    }
-    assert len(moves) == 30
-    after = augment(torch.from_numpy(image).expand(600, -1, -1, -1), "full", generator()).numpy()
-    seen = [moves[picture.astype(np.uint8).tobytes()] for picture in after]
-    assert set(seen) == set(moves.values())  # all 30 occur, about equally often
-    assert np.mean([mirror for mirror, _, _ in seen]) == pytest.approx(0.5, abs=0.07)
-    assert np.mean([down for _, down, _ in seen]) == pytest.approx(0, abs=0.12)
-    assert np.mean([right for _, _, right in seen]) == pytest.approx(0, abs=0.2)
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize(
+    ("degrees", "scale", "right", "down"),
+    [(0, 1, 0, 0), (5, 1, 0, 0), (-5, 1.06, 0, 0), (0, 0.95, 0.1, 0), (90, 1, 0, 0.2), (6, 1.05, -0.06, 0.04)],
+)
+def test_pictures_are_moved_as_scipy_moves_them(
+    mirror: bool, degrees: float, scale: float, right: float, down: float
+) -> None:
+    side, angle = 15, np.radians(degrees)
+    images = pictures(2, side, side)
+    one = torch.ones(2)
+    shift = torch.tensor([[right, down]]).expand(2, 2)
+    got = move(images, torch.full((2,), mirror), one * angle, one * scale, shift)
+    # scipy: the input's (row, column) from the output's. The matrix is R(angle) scale, with y before x.
+    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    middle = np.array([(side - 1) / 2] * 2)
+    offset = middle + side * np.array([down, right]) - turn @ middle
+    for picture, found in zip(images.float().numpy(), got.numpy(), strict=True):
+        source = picture[:, :, ::-1] if mirror else picture
+        for channel, result in zip(source, found, strict=True):
+            expected = affine_transform(channel, turn, offset, order=1, mode="grid-constant")
+            np.testing.assert_allclose(result, expected, atol=0.05)
 
 
-def test_brightness_is_one_factor_a_picture() -> None:
+def test_moves_are_drawn_to_both_sides_and_half_of_the_pictures_are_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    moves: list[tuple[Tensor, ...]] = []
+
+    def noted(images: Tensor, *how: Tensor) -> Tensor:
+        moves.append(how)
+        return move(images, *how)
+
+    monkeypatch.setattr(module, "move", noted)
+    augment(pictures(2000, 4, 4), "full", generator())
+    mirror, angle, scale, shift = moves[0]
+    assert mirror.float().mean().item() == pytest.approx(0.5, abs=0.05)
+    for values, middle, reach in (
+        (angle, 0, ROTATION),
+        (scale, 1, SCALE),
+        (shift[:, 0], 0, SHIFT),
+        (shift[:, 1], 0, SHIFT),
+    ):
+        assert middle - reach <= values.min() < middle - 0.95 * reach
+        assert middle + 0.95 * reach < values.max() <= middle + reach
+        assert values.mean().item() == pytest.approx(middle, abs=0.1 * reach)
+
+
+def test_light_is_one_factor_a_channel_near_the_picture_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    still(monkeypatch, "BRIGHTNESS", "COLOUR")
     images = torch.full((300, 3, 8, 8), 100, dtype=torch.uint8)
     gains = augment(images, "full", generator()) / 100
-    assert (gains - gains[:, :1, :1, :1]).abs().max() < 1e-6
-    gains = gains[:, 0, 0, 0]
-    assert 1 - BRIGHTNESS <= gains.min() < 1 - 0.9 * BRIGHTNESS
-    assert 1 + 0.9 * BRIGHTNESS < gains.max() <= 1 + BRIGHTNESS
+    assert (gains - gains[:, :, :1, :1]).abs().max() < 1e-5  # rounding where the look-up meets the pixels
+    gains = gains[:, :, 0, 0]
+    assert gains.min() >= (1 - BRIGHTNESS) * (1 - COLOUR)
+    assert gains.max() <= (1 + BRIGHTNESS) * (1 + COLOUR)
     assert gains.mean().item() == pytest.approx(1, abs=0.02)
+    ratio = gains / gains.mean(dim=1, keepdim=True)
+    assert 0.5 * COLOUR < (ratio - 1).abs().max() < 2 * COLOUR
+    assert gains.mean(dim=1).std() > 0.5 * BRIGHTNESS
 
 
 def test_what_a_shift_brings_in_is_black_and_black_stays_black() -> None:
