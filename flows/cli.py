@@ -23,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+LOSS_NAMES = ("triplet", "angular", "multi_similarity", "ntxent", "snr", "proxy_anchor", "subcenter_arcface")
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
 
 
@@ -141,7 +142,7 @@ def train(
     trunk: Annotated[str, typer.Option(help="a torchvision CNN by name, or small")] = "resnet18",
     weights: Annotated[str, typer.Option(help="none, DEFAULT or a file")] = "none",
     embedding: Annotated[int, typer.Option(help="dimensions")] = 64,
-    loss: Annotated[str, typer.Option(help="triplet or snr")] = "triplet",
+    loss: Annotated[str, typer.Option(help=", ".join(LOSS_NAMES))] = "triplet",
     size: Annotated[int, typer.Option(help="edge of the pictures, pixels")] = 96,
     fill: Annotated[str, typer.Option(help="of what is not in a node: black, mean, blur or background")] = "black",
     framing: Annotated[str, typer.Option(help="full: the whole photo; crop: a square about the part")] = "full",

@@ -29,6 +29,7 @@ class MemoryTracker:
 
     runs: dict[str, MemoryRun] = field(default_factory=dict)
     models: dict[str, list[float | None]] = field(default_factory=dict)
+    digests: dict[str, list[str | None]] = field(default_factory=dict)
     missing: int = 0
 
     def prepare(self, experiment: str, artifacts: Path | None = None) -> None:
@@ -80,8 +81,14 @@ class MemoryTracker:
         artifacts: Mapping[str, str],
         score: float | None,
         *,
+        digest: str | None = None,
         code_paths: Sequence[str] = (),
     ) -> str:
         """See `Tracker`."""
-        self.models.setdefault(name, []).append(score)
-        return f"models:/{name}/{len(self.models[name])}"
+        versions = self.models.setdefault(name, [])
+        known = self.digests.setdefault(name, [])
+        if digest is not None and digest in known:
+            return f"models:/{name}/{known.index(digest) + 1}"
+        versions.append(score)
+        known.append(digest)
+        return f"models:/{name}/{len(versions)}"

@@ -22,6 +22,7 @@ from tasks.errors import InputError
 
 CHAMPION = "champion"
 SCORE_TAG = "score"
+DIGEST_TAG = "digest"
 REQUIREMENTS = ("torch", "torchvision", "transformers", "safetensors", "numpy", "scipy", "pillow", "pyarrow", "mlflow")
 """Packages that the model needs, as installed here. Listed by hand: MLflow would load the model in another process to
 find them."""
@@ -37,15 +38,22 @@ def register(
     code: Path,
     artifacts: Mapping[str, str],
     score: float | None,
+    digest: str | None = None,
     code_paths: Sequence[str] = (),
 ) -> str:
     """Save a pyfunc model below a run, register it, and make it the champion if its score is the best so far.
+
+    A model of the same digest is not registered twice.
 
     The fluent ``log_model`` would do it for the active run of this thread, of which there is none.
 
     Returns:
         ``models:/NAME/VERSION``.
     """
+    if digest is not None:
+        for known in client.search_model_versions(f"name='{name}'"):
+            if known.tags.get(DIGEST_TAG) == digest:
+                return f"models:/{name}/{known.version}"
     experiment = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(experiment, name=name, source_run_id=run_id, model_type="pyfunc")
     with tempfile.TemporaryDirectory() as temporary:
@@ -65,6 +73,8 @@ def register(
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     _create_registered_model(client, name)
     tags = {} if score is None or math.isnan(score) else {SCORE_TAG: repr(score)}
+    if digest is not None:
+        tags[DIGEST_TAG] = digest
     # A server looks `models:/` up in its own store; without one, MLflow would look in the global store, of this folder.
     source = f"models:/{logged.model_id}" if client.tracking_uri.startswith("http") else logged.artifact_location
     made = client.create_model_version(name, source, run_id=run_id, tags=tags, model_id=logged.model_id)

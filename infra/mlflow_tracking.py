@@ -140,6 +140,7 @@ class MlflowTracker:
         artifacts: Mapping[str, str],
         score: float | None,
         *,
+        digest: str | None = None,
         code_paths: Sequence[str] = (),
     ) -> str:
         """Register a version of a model. Nothing waits for it, so what fails here is raised.
@@ -147,7 +148,7 @@ class MlflowTracker:
         Raises:
             MlflowException: the store does not answer, or refuses.
         """
-        return register(self._client, run_id, name, code, artifacts, score, code_paths)
+        return register(self._client, run_id, name, code, artifacts, score, digest, code_paths)
 
     @property
     def _client(self) -> MlflowClient:

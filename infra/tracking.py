@@ -86,6 +86,7 @@ class Tracker(Protocol):
         artifacts: Mapping[str, str],
         score: float | None,
         *,
+        digest: str | None = None,
         code_paths: Sequence[str] = (),
     ) -> str:
         """Register a version of a model; the alias ``champion`` moves to it only from a version with a lower score.
@@ -97,6 +98,7 @@ class Tracker(Protocol):
                 ``pandas.DataFrame`` and say so, or MLflow warns.
             artifacts: folders that the code needs, by name.
             score: higher is better; None if there is none, which beats nothing. The first version always has the alias.
+            digest: of the model; a version that was registered with the same one is returned instead of a new one.
             code_paths: packages to carry along, for use where this project is not installed.
 
         Returns:

@@ -1,5 +1,6 @@
 """Prefect tasks that end a training: the trained tree's folder, its report, and the registered model."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -63,6 +64,8 @@ def assemble(run: TrainingRun, results: list[dict[str, Any]], cached: list[str],
 def register(run: TrainingRun, model: str, score: float | None) -> str:
     """Register the trained tree as one model; the alias `champion` moves only to a better one.
 
+    A tree that is registered already, to the byte, keeps its version.
+
     Args:
         run: what all nodes shared.
         model: the trained tree's folder.
@@ -72,9 +75,9 @@ def register(run: TrainingRun, model: str, score: float | None) -> str:
         The model's address, `models:/NAME/VERSION`.
     """
     tracker = open_tracker(run.tracking)
-    return tracker.register_model(
-        run.parent_run_id, f"heml-{artifact_key(run.experiment)}", MODEL_CODE, {"tree": model}, score
-    )
+    name = f"heml-{artifact_key(run.experiment)}"
+    digest = hashlib.sha256(MODEL_CODE.read_bytes() + (Path(model) / "tree.json").read_bytes()).hexdigest()
+    return tracker.register_model(run.parent_run_id, name, MODEL_CODE, {"tree": model}, score, digest=digest)
 
 
 def _additive(tree: SegmentTree, results: dict[str, NodeResult]) -> AdditiveFit | None:

@@ -1,18 +1,20 @@
-"""Losses by name, each with its miner and the distance that fits it (HEML sections 1.4 and 1.5)."""
+"""The seven losses by name, each with its miner and the distance that fits it (HEML sections 1.4 and 1.5)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytorch_metric_learning.distances import LpDistance, SNRDistance
-from pytorch_metric_learning.losses import SignalToNoiseRatioContrastiveLoss, TripletMarginLoss
+from pytorch_metric_learning import losses
+from pytorch_metric_learning.distances import CosineSimilarity, LpDistance, SNRDistance
 from pytorch_metric_learning.miners import MultiSimilarityMiner
 from torch import nn
 
 from tasks.errors import InputError
+from tasks.metric.angular_loss import NormalisedAngularLoss
 from tasks.metric.distances import OwnDistance
 
 TRIPLET_MARGIN = 0.1  # HEML's default
 MINER_EPSILON = 0.1  # the common metric-learning example's
+SUB_CENTRES = 3  # of a label, as published with the loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,35 +22,81 @@ class LossFamily:
     """A loss and what belongs to it.
 
     Attributes:
-        loss: makes the loss; it is called with embeddings [n, d], labels [n] and the miner's result.
-        miner: makes the miner of hard pairs.
+        build: makes the loss from the number of labels and the embedding's dimensions; it is called with embeddings
+            [n, d], labels [n] and the miner's result. Its own parameters, if any, come from torch's current seed.
         own_distance: the distance by which a node trained with this loss finds its neighbours.
+        mined: whether hard pairs are mined for it. Losses with proxies compare each image with every proxy.
+        about: one line for people.
     """
 
-    loss: Callable[[], nn.Module]
-    miner: Callable[[], nn.Module]
+    build: Callable[[int, int], nn.Module]
     own_distance: OwnDistance
+    mined: bool
+    about: str
+
+    def miner(self) -> nn.Module | None:
+        """The miner of hard pairs; None for a loss that compares with proxies."""
+        return MultiSimilarityMiner(epsilon=MINER_EPSILON) if self.mined else None
 
 
-def _triplet() -> nn.Module:
+def _triplet(labels: int, dimensions: int) -> nn.Module:
     # The hinge max(0, d_ap - d_an + margin); the absolute value that the paper prints is a slip (our reading).
     # The distance is not squared in the hinge: the square's gradient fades where all embeddings lie close together, and
     # training starts there. The order of neighbours, and so P@K, is the same.
     distance = LpDistance(normalize_embeddings=True, p=2, power=1)
-    return TripletMarginLoss(margin=TRIPLET_MARGIN, distance=distance)  # type: ignore[no-any-return]
+    return losses.TripletMarginLoss(margin=TRIPLET_MARGIN, distance=distance)  # type: ignore[no-any-return]
 
 
-def _snr() -> nn.Module:
-    return SignalToNoiseRatioContrastiveLoss(distance=SNRDistance())  # type: ignore[no-any-return]
+def _angular(labels: int, dimensions: int) -> nn.Module:
+    return NormalisedAngularLoss(alpha=40)
 
 
-def _miner() -> nn.Module:
-    return MultiSimilarityMiner(epsilon=MINER_EPSILON)  # type: ignore[no-any-return]
+def _multi_similarity(labels: int, dimensions: int) -> nn.Module:
+    loss: nn.Module = losses.MultiSimilarityLoss(alpha=2, beta=50, base=0.5, distance=CosineSimilarity())
+    return loss
+
+
+def _ntxent(labels: int, dimensions: int) -> nn.Module:
+    return losses.NTXentLoss(temperature=0.07, distance=CosineSimilarity())  # type: ignore[no-any-return]
+
+
+def _snr(labels: int, dimensions: int) -> nn.Module:
+    return losses.SignalToNoiseRatioContrastiveLoss(distance=SNRDistance())  # type: ignore[no-any-return]
+
+
+def _proxy_anchor(labels: int, dimensions: int) -> nn.Module:
+    return losses.ProxyAnchorLoss(labels, dimensions, margin=0.1, alpha=32)  # type: ignore[no-any-return]
+
+
+def _subcenter_arcface(labels: int, dimensions: int) -> nn.Module:
+    return losses.SubCenterArcFaceLoss(  # type: ignore[no-any-return]
+        num_classes=labels, embedding_size=dimensions, margin=28.6, scale=64, sub_centers=SUB_CENTRES
+    )
 
 
 LOSSES: dict[str, LossFamily] = {
-    "triplet": LossFamily(loss=_triplet, miner=_miner, own_distance="squared_euclidean"),
-    "snr": LossFamily(loss=_snr, miner=_miner, own_distance="snr"),
+    "triplet": LossFamily(
+        build=_triplet, own_distance="squared_euclidean", mined=True, about="triplet margin 0.1 (HEML's default)"
+    ),
+    "angular": LossFamily(
+        build=_angular, own_distance="squared_euclidean", mined=True, about="angle at the negative, 40 degrees"
+    ),
+    "multi_similarity": LossFamily(
+        build=_multi_similarity, own_distance="cosine", mined=True, about="pairs weighted by three similarities"
+    ),
+    "ntxent": LossFamily(
+        build=_ntxent, own_distance="cosine", mined=True, about="cross-entropy of pairs, temperature 0.07"
+    ),
+    "snr": LossFamily(build=_snr, own_distance="snr", mined=True, about="contrastive in the SNR distance"),
+    "proxy_anchor": LossFamily(
+        build=_proxy_anchor, own_distance="cosine", mined=False, about="one learned proxy a label"
+    ),
+    "subcenter_arcface": LossFamily(
+        build=_subcenter_arcface,
+        own_distance="cosine",
+        mined=False,
+        about="three learned sub-centres a label, angular margin 28.6 degrees",
+    ),
 }
 
 

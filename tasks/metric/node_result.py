@@ -21,7 +21,8 @@ class NodeResult:
         key: its identity's digest; names its folder.
         status: "trained" or "degenerate".
         reason: why it is degenerate, else "".
-        folder: where its files lie (best.safetensors, validation.safetensors).
+        folder: where its files lie: best.safetensors, validation.safetensors, and loss.safetensors if the loss has
+            parameters of its own.
         checkpoint_sha256: digest of the best epoch's weights.
         precision: P@K on the validation split, with intervals.
         held_out_precision_at_1: P@1 on the tenth held out of training; epochs and averaging weights are chosen by it.
@@ -32,6 +33,7 @@ class NodeResult:
         seconds: wall time of the training, interruptions excluded.
         images_per_second: training images, evaluation time included.
         peak_memory: bytes; of the GPU where there is one, else of the process.
+        parameters: numbers that were learned, a loss's own (proxies, sub-centres) included.
         mlflow_run_id: the node's run, where it is tracked.
     """
 
@@ -50,6 +52,7 @@ class NodeResult:
     seconds: float
     images_per_second: float
     peak_memory: int
+    parameters: int
     mlflow_run_id: str | None = None
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tasks.errors import InputError
 from tasks.metric.augment import augment
@@ -23,6 +23,8 @@ from tasks.metric.options import TrainingOptions
 from tasks.metric.seeding import draws_random_numbers, seeded
 from tasks.metric.training_data import NodeView, TrainingData
 from tasks.metric.training_state import Progress, load_state, save_state
+
+PROXY_LEARNING_RATE = 30.0  # proxies learn so many times as fast as the model: 0.01 by default, as ProxyAnchor's do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,25 +95,29 @@ def _train(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport], N
     model = build_model(options.model).to(options.device)
     if job.start is not None:
         model.load_state_dict(job.start)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    loss_function = _loss(options, len(data.train.data.label_names))
+    learned = nn.ModuleDict({"model": model, "loss": loss_function})
+    optimiser = _optimiser(model, loss_function, options)
     best, last = job.folder / "best.safetensors", job.folder / "last.safetensors"
-    progress = load_state(last, job.key, model, optimiser)
+    progress = load_state(last, job.key, learned, optimiser)
     while progress.next_epoch < options.epochs and not _stopped_early(progress, options):
         started = time.perf_counter()
         epoch = progress.next_epoch
         for group in optimiser.param_groups:
-            group["lr"] = options.learning_rate * 0.5 * (1 + np.cos(np.pi * epoch / options.epochs))
-        loss, images = _train_epoch(job, model, optimiser, data.train, epoch)
+            group["lr"] = group["factor"] * options.learning_rate * 0.5 * (1 + np.cos(np.pi * epoch / options.epochs))
+        loss, images = _train_epoch(job, model, loss_function, optimiser, data.train, epoch)
         speed = images / (time.perf_counter() - started)
         held_out, validation = (_precision(job, model, view, epoch) for view in (data.held_out, data.validation))
         score = _score(held_out, epoch)
         if score > progress.best_score:
             progress.best_epoch, progress.best_score = epoch, score
             save_checkpoint(best, model.state_dict())
+            if proxies := loss_function.state_dict():
+                save_checkpoint(job.folder / "loss.safetensors", proxies)
         progress.next_epoch += 1
         progress.images += images
         progress.seconds += time.perf_counter() - started
-        save_state(last, job.key, model, optimiser, progress)
+        save_state(last, job.key, learned, optimiser, progress)
         on_epoch(
             EpochReport(
                 epoch=epoch,
@@ -123,19 +129,36 @@ def _train(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport], N
             )
         )
     model.load_state_dict(load_checkpoint(best))
-    result = _result(job, data, model, progress)
+    result = _result(job, data, learned, progress)
     write_result(result)
     last.unlink(missing_ok=True)
     return result
 
 
+def _loss(options: TrainingOptions, labels: int) -> nn.Module:
+    """The loss on the device. Proxies start anew at each node: children's are of other embeddings (our reading)."""
+    with seeded(options.seed):
+        return loss_family(options.loss).build(labels, options.embedding).to(options.device)
+
+
+def _optimiser(model: nn.Module, loss_function: nn.Module, options: TrainingOptions) -> torch.optim.AdamW:
+    groups = [{"params": list(model.parameters()), "factor": 1.0}]
+    if proxies := list(loss_function.parameters()):
+        groups.append({"params": proxies, "factor": PROXY_LEARNING_RATE})
+    return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+
+
 def _train_epoch(
-    job: NodeJob, model: EmbeddingModel, optimiser: torch.optim.AdamW, view: NodeView, epoch: int
+    job: NodeJob,
+    model: EmbeddingModel,
+    loss_function: nn.Module,
+    optimiser: torch.optim.AdamW,
+    view: NodeView,
+    epoch: int,
 ) -> tuple[float, int]:
     """Mean loss and number of images. Seeded by the epoch: a resumed training sees the same batches."""
     options, device = job.options, job.options.device
-    family = loss_family(options.loss)
-    loss_function, miner = family.loss().to(device), family.miner().to(device)
+    miner = loss_family(options.loss).miner()
     order, pixels = np.random.default_rng([options.seed, epoch]), torch.Generator()
     pixels.manual_seed(options.seed * 100_003 + epoch)
     model.train()
@@ -147,7 +170,7 @@ def _train_epoch(
         batch_seed = pixels.initial_seed() * 100_003 + number
         with mixed_precision(device), seeded(batch_seed, device) if draws else nullcontext():
             embeddings = model(pictures)
-        loss = loss_function(embeddings, labels, miner(embeddings, labels))
+        loss = loss_function(embeddings, labels, miner(embeddings, labels) if miner else None)
         if not torch.isfinite(loss):
             raise _diverged(job, "loss", epoch)
         optimiser.zero_grad()
@@ -176,8 +199,10 @@ def _precision(job: NodeJob, model: EmbeddingModel, view: NodeView, epoch: int) 
     return evaluate(embeddings, torch.from_numpy(view.labels), own_distance, intervals=False)
 
 
-def _result(job: NodeJob, data: TrainingData, model: EmbeddingModel, progress: Progress) -> NodeResult:
+def _result(job: NodeJob, data: TrainingData, learned: nn.ModuleDict, progress: Progress) -> NodeResult:
     options, view = job.options, data.validation
+    model = learned["model"]
+    assert isinstance(model, EmbeddingModel)
     embeddings = embed(model, view.batches(options.device), options.device) if len(view) else torch.empty(0, 1)
     save_checkpoint(
         job.folder / "validation.safetensors", {"embeddings": embeddings, "indices": torch.from_numpy(view.indices)}
@@ -199,6 +224,7 @@ def _result(job: NodeJob, data: TrainingData, model: EmbeddingModel, progress: P
         seconds=progress.seconds,
         images_per_second=progress.images / progress.seconds,
         peak_memory=_peak_memory(options.device),
+        parameters=sum(parameter.numel() for parameter in learned.parameters()),
     )
 
 
@@ -219,6 +245,7 @@ def _degenerate_result(job: NodeJob, data: TrainingData) -> NodeResult:
         seconds=0.0,
         images_per_second=0.0,
         peak_memory=0,
+        parameters=0,
     )
 
 

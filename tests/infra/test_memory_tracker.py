@@ -28,6 +28,10 @@ def test_double_keeps_what_it_is_given() -> None:
 
 def test_double_numbers_versions() -> None:
     tracker: Tracker = MemoryTracker()
+    first, again, other = (
+        tracker.register_model("run-0", "same", Path("code.py"), {}, 0.5, digest=digest) for digest in ("a", "a", "b")
+    )
+    assert (first, again, other) == ("models:/same/1", "models:/same/1", "models:/same/2")
     made = [tracker.register_model("run-0", "tree", Path("code.py"), {"tree": "/x"}, score) for score in (0.5, None)]
     assert made == ["models:/tree/1", "models:/tree/2"]
     assert tracker.missing == 0

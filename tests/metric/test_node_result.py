@@ -31,6 +31,7 @@ def made_result(folder: Path) -> NodeResult:
         seconds=1.5,
         images_per_second=96.0,
         peak_memory=1000,
+        parameters=7,
         mlflow_run_id="abc",
     )
 

@@ -86,6 +86,7 @@ def child(area: float, precision: float | None) -> NodeResult:
         seconds=1.0,
         images_per_second=3.0,
         peak_memory=1,
+        parameters=1,
     )
 
 

@@ -18,7 +18,7 @@ from tasks.errors import InputError
 from tasks.metric import checkpoint, training
 from tasks.metric.checkpoint import file_sha256, load_checkpoint
 from tasks.metric.evaluation import Precision
-from tasks.metric.losses import LossFamily
+from tasks.metric.losses import LossFamily, loss_family
 from tasks.metric.model import build_model, embed, load_model, mixed_precision, normalise
 from tasks.metric.node_result import read_result
 from tasks.metric.options import TrainingOptions
@@ -62,7 +62,8 @@ class Uninterrupted:
     def _on_epoch(self, report: EpochReport) -> None:
         self.reports.append(report)
         state = load_checkpoint(self.folder / "last.safetensors")
-        self.weights.append({name: value for name, value in state.items() if not name.startswith("optimiser.")})
+        model = {name: value for name, value in state.items() if name.startswith("model.")}
+        self.weights.append({name.removeprefix("model."): value for name, value in model.items()})
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +331,8 @@ def test_a_loss_that_is_no_number_is_named_and_the_epochs_before_are_kept(
     whole: Uninterrupted, options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     family, batches = training.loss_family("triplet"), [0]
-    broken: LossFamily = replace(family, loss=lambda: NotANumber(family.loss(), batches, first=6))  # of 2 an epoch
+    build = lambda *sizes: NotANumber(family.build(*sizes), batches, first=6)  # noqa: E731  # of 2 an epoch
+    broken: LossFamily = replace(family, build=build)
     with monkeypatch.context() as patch:
         patch.setattr(training, "loss_family", lambda name: broken)
         with pytest.raises(InputError, match=r"loss of node 'badge' is not a number in epoch 2: lower the learning r"):
@@ -339,6 +341,26 @@ def test_a_loss_that_is_no_number_is_named_and_the_epochs_before_are_kept(
     result = train_node(job(tmp_path, options), badge, reports.append)
     assert [report.epoch for report in reports] == [2, 3]
     assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
+
+
+def test_proxies_are_learned_saved_resumed_and_counted(
+    options: TrainingOptions, badge: TrainingData, tmp_path: Path
+) -> None:
+    for loss, count in (("proxy_anchor", 2 * options.embedding), ("subcenter_arcface", 6 * options.embedding)):
+        proxied, folder = replace(options, loss=loss), tmp_path / loss
+        result = train_node(job(folder, proxied), badge, lambda _: None)
+        state = load_checkpoint(result.checkpoint)
+        own = load_checkpoint(folder / "loss.safetensors")
+        assert sum(tensor.numel() for tensor in own.values()) == count
+        model = load_model(proxied.model, state)
+        assert result.parameters == count + sum(parameter.numel() for parameter in model.parameters())
+        with pytest.raises(Interrupted):
+            train_node(job(tmp_path / f"{loss}-again", proxied), badge, stop_after(2))
+        again = train_node(job(tmp_path / f"{loss}-again", proxied), badge, lambda _: None)
+        assert again.checkpoint_sha256 == result.checkpoint_sha256
+        start = loss_family(loss).build(2, options.embedding)
+        assert not any(torch.equal(own[name], tensor) for name, tensor in start.state_dict().items())
+    assert not (folder / "last.safetensors").exists()
 
 
 @pytest.mark.parametrize("batch", [16, 32])
