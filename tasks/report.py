@@ -1,6 +1,7 @@
 """Prefect tasks that end a training: the trained tree's folder, its report, and the registered model."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -76,7 +77,9 @@ def register(run: TrainingRun, model: str, score: float | None) -> str:
     """
     tracker = open_tracker(run.tracking)
     name = f"heml-{artifact_key(run.experiment)}"
-    digest = hashlib.sha256(MODEL_CODE.read_bytes() + (Path(model) / "tree.json").read_bytes()).hexdigest()
+    described = json.loads((Path(model) / "tree.json").read_text(encoding="utf-8"))
+    del described["facts"]  # they follow from the rest, to the last bit but one
+    digest = hashlib.sha256(MODEL_CODE.read_bytes() + json.dumps(described, sort_keys=True).encode()).hexdigest()
     return tracker.register_model(run.parent_run_id, name, MODEL_CODE, {"tree": model}, score, digest=digest)
 
 

@@ -16,7 +16,7 @@ Array = NDArray[np.floating]  # float32 in fact: mypy takes float32 times a Pyth
 EDGE_WIDTH, EDGE_INK = 0.045, 0.30  # the soft outline: how far it reaches inwards, how much it darkens
 CONTRAST = {  # of style bit 1: standard deviation of the grain, as a share of the part's colour
     Part.SKIN: 0.14,
-    Part.HAIR: 0.20,
+    Part.HAIR: 0.27,
     Part.HAT: 0.15,
     Part.EYES: 0.25,
     Part.BROWS: 0.28,
