@@ -79,9 +79,9 @@ def write_page(explanation: PairExplanation, path: Path) -> None:
 
 
 def most_alike_first(leaves: Iterable[NodeView]) -> list[NodeView]:
-    """Leaves by rising distance; those without one at the end, in their order."""
-    far = 2.0  # beyond every bounded distance
-    return sorted(leaves, key=lambda view: far if view.node.bounded_distance is None else view.node.bounded_distance)
+    """Leaves by rising percentile, which compares nodes as their distances do not; those without one at the end."""
+    far = 101.0  # beyond every percentile
+    return sorted(leaves, key=lambda view: far if view.node.percentile is None else view.node.percentile)
 
 
 def term_bars(additive: AdditiveReading, nodes: Sequence[NodeView]) -> list[TermBar]:

@@ -196,12 +196,20 @@ def test_bars_add_up_to_the_chart(parsed: Parsed) -> None:
 
 
 def test_leaves_are_listed_from_most_to_least_alike(tmp_path: Path) -> None:
-    write_page(explanation(8), tmp_path / "index.html")
+    # Percentiles fall where distances rise: distances of two nodes do not compare.
+    made = explanation(8)
+    nodes = tuple(
+        node if node.percentile is None else replace(node, percentile=90.0 - i) for i, node in enumerate(made.nodes)
+    )
+    write_page(replace(made, nodes=nodes), tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     strip = page[page.index('<ol class="strip">') : page.index("</ol>")]
     names = re.findall(r'<b class="name" title="([^"]*)"', strip)
-    assert names[:6] == [f"part {i}" for i in (0, 3, 4, 5, 6, 7)]
+    assert names[:6] == [f"part {i}" for i in (7, 6, 5, 4, 3, 0)]
     assert len(names) == 8
+    assert "part 7 (farthest 17 %), then part 6 (farthest 16 %). Least alike: part 0 (farthest 10 %)." in " ".join(
+        re.sub(r"<[^>]+>", "", page).replace("\N{NO-BREAK SPACE}", " ").split()
+    )
 
 
 def test_a_pair_without_any_distance_has_a_page(tmp_path: Path) -> None:
