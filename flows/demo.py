@@ -18,7 +18,9 @@ from tasks.segments.portraits import PortraitSpec, opposite_pair
 
 PORTRAITS = PortraitSpec(train=960, validation=320)
 KNOWN_MASKS = 240
-OPTIONS = TrainingOptions(trunk="small", size=48, framing="crop", augmentation="mirror", epochs=10, patience=6, batch=32)
+OPTIONS = TrainingOptions(
+    trunk="small", size=48, framing="crop", augmentation="mirror", epochs=10, patience=6, batch=32
+)
 
 
 def run_demo() -> Path:

@@ -25,7 +25,7 @@ from tasks.segments.tree import SegmentTree
 from tasks.train import TrainingRun, decode_store, train
 
 
-@flow(name="train-tree", task_runner=task_runner(load_settings()))
+@flow(name="train-tree", flow_run_name="train {parameters.tree}", task_runner=task_runner(load_settings()))
 def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     """Train every node of a segment tree, evaluate each, and register the trained tree as one model.
 
