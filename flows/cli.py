@@ -311,14 +311,11 @@ def _prefect() -> Iterator[None]:
 
 def _open_model(model: str) -> Any:
     from infra.settings import load_settings
+    from infra.tracking import fetch_model
     from tasks.metric.trained_tree import open_trained_tree
 
     settings = load_settings()
-    if model.startswith(("models:", "runs:")):
-        from infra.mlflow_tracking import fetch_model
-
-        return open_trained_tree(fetch_model(model, settings), settings.torch_device)
-    return open_trained_tree(Path(model), settings.torch_device)
+    return open_trained_tree(fetch_model(model, settings), settings.torch_device)
 
 
 def _spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> Any:

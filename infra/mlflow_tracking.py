@@ -24,10 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from infra import processes
 from infra.memory_tracker import RunStatus
 from infra.mlflow_models import register, sqlite_file
-from infra.tracking import fetch_model
 from tasks.errors import InputError
-
-__all__ = ["MlflowTracker", "fetch_model"]
 
 T = TypeVar("T")
 
