@@ -29,7 +29,7 @@ def test_options_are_plain_values_that_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"loss": "tripled"}, "unknown loss 'tripled': one of triplet, snr"),
+        ({"loss": "tripled"}, "unknown loss 'tripled': one of triplet, angular"),
         ({"fill": "white"}, "unknown fill 'white': one of black, mean, blur, background"),
         ({"framing": "zoom"}, "unknown framing 'zoom': one of full, crop"),
         ({"absent": "keep"}, "unknown absent 'keep': one of skip, blank"),

@@ -18,7 +18,7 @@ from tasks.errors import InputError
 from tasks.metric import checkpoint, training
 from tasks.metric.checkpoint import file_sha256, load_checkpoint
 from tasks.metric.evaluation import Precision
-from tasks.metric.losses import LossFamily, loss_family
+from tasks.metric.losses import LossFamily
 from tasks.metric.model import build_model, embed, load_model, mixed_precision, normalise
 from tasks.metric.node_result import read_result
 from tasks.metric.options import TrainingOptions
@@ -341,26 +341,6 @@ def test_a_loss_that_is_no_number_is_named_and_the_epochs_before_are_kept(
     result = train_node(job(tmp_path, options), badge, reports.append)
     assert [report.epoch for report in reports] == [2, 3]
     assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
-
-
-def test_proxies_are_learned_saved_resumed_and_counted(
-    options: TrainingOptions, badge: TrainingData, tmp_path: Path
-) -> None:
-    for loss, count in (("proxy_anchor", 2 * options.embedding), ("subcenter_arcface", 6 * options.embedding)):
-        proxied, folder = replace(options, loss=loss), tmp_path / loss
-        result = train_node(job(folder, proxied), badge, lambda _: None)
-        state = load_checkpoint(result.checkpoint)
-        own = load_checkpoint(folder / "loss.safetensors")
-        assert sum(tensor.numel() for tensor in own.values()) == count
-        model = load_model(proxied.model, state)
-        assert result.parameters == count + sum(parameter.numel() for parameter in model.parameters())
-        with pytest.raises(Interrupted):
-            train_node(job(tmp_path / f"{loss}-again", proxied), badge, stop_after(2))
-        again = train_node(job(tmp_path / f"{loss}-again", proxied), badge, lambda _: None)
-        assert again.checkpoint_sha256 == result.checkpoint_sha256
-        start = loss_family(loss).build(2, options.embedding)
-        assert not any(torch.equal(own[name], tensor) for name, tensor in start.state_dict().items())
-    assert not (folder / "last.safetensors").exists()
 
 
 @pytest.mark.parametrize("batch", [16, 32])
