@@ -167,24 +167,25 @@ def train(
         from infra.settings import load_settings
         from tasks.metric.options import TrainingOptions
 
-        options = TrainingOptions(
-            trunk=trunk,
-            weights=weights,
-            embedding=embedding,
-            loss=loss,
-            size=size,
-            fill=fill,  # type: ignore[arg-type]  # the options check it
-            framing=framing,  # type: ignore[arg-type]
-            absent=absent,  # type: ignore[arg-type]
-            averaging=averaging,  # type: ignore[arg-type]
-            augmentation=augmentation,  # type: ignore[arg-type]
-            epochs=epochs,
-            patience=patience,
-            batch=batch,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            seed=seed,
-        )
+        given: dict[str, Any] = {  # the options check what they are given
+            "trunk": trunk,
+            "weights": weights,
+            "embedding": embedding,
+            "loss": loss,
+            "size": size,
+            "fill": fill,
+            "framing": framing,
+            "absent": absent,
+            "averaging": averaging,
+            "augmentation": augmentation,
+            "epochs": epochs,
+            "patience": patience,
+            "batch": batch,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "seed": seed,
+        }
+        options = TrainingOptions(**given)
         parameters = TrainParameters(store=store, tree=tree, out=out, options=options)
         outcome = train_tree.with_options(task_runner=runner_for(parameters, load_settings()))(parameters)
         typer.echo(f"model: {Path(outcome['out']) / 'model'} and {outcome['model_uri']}")

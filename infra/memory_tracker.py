@@ -1,6 +1,6 @@
 """A tracker that keeps everything in this process: the double for tests of what tracks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -82,7 +82,6 @@ class MemoryTracker:
         score: float | None,
         *,
         digest: str | None = None,
-        code_paths: Sequence[str] = (),
     ) -> str:
         """See `Tracker`."""
         versions = self.models.setdefault(name, [])

@@ -5,11 +5,11 @@ import math
 import re
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import infra.mlflow_environment  # noqa: F401
+import infra.mlflow_environment  # noqa: F401 (for its effect, which has to come before MLflow)
 
 # isort: split
 import mlflow
@@ -39,7 +39,6 @@ def register(
     artifacts: Mapping[str, str],
     score: float | None,
     digest: str | None = None,
-    code_paths: Sequence[str] = (),
 ) -> str:
     """Save a pyfunc model below a run, register it, and make it the champion if its score is the best so far.
 
@@ -66,7 +65,6 @@ def register(
                 python_model=str(code),
                 artifacts=dict(artifacts),
                 pip_requirements=[f"{package}=={version(package).split('+')[0]}" for package in REQUIREMENTS],
-                code_paths=list(code_paths) or None,
                 mlflow_model=mlflow.models.Model(run_id=run_id, model_id=logged.model_id),
             )
         client.log_model_artifacts(logged.model_id, str(folder))

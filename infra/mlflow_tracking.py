@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-import infra.mlflow_environment  # noqa: F401
+import infra.mlflow_environment  # noqa: F401 (for its effect, which has to come before MLflow)
 
 # isort: split
 import requests
@@ -138,14 +138,13 @@ class MlflowTracker:
         score: float | None,
         *,
         digest: str | None = None,
-        code_paths: Sequence[str] = (),
     ) -> str:
         """Register a version of a model. Nothing waits for it, so what fails here is raised.
 
         Raises:
             MlflowException: the store does not answer, or refuses.
         """
-        return register(self._client, run_id, name, code, artifacts, score, digest, code_paths)
+        return register(self._client, run_id, name, code, artifacts, score, digest)
 
     @property
     def _client(self) -> MlflowClient:

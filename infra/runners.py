@@ -46,6 +46,7 @@ def task_runner(settings: Settings) -> TaskRunner[Any]:
         "threads": _tasks_at_once(offered, settings.task_resources),
         "resources": offered,
     }
+    # Declared as a class or its name; a function that returns a cluster is called all the same.
     return DaskTaskRunner(cluster_class=local_cluster, cluster_kwargs=cluster)  # type: ignore[arg-type]
 
 
@@ -72,7 +73,7 @@ def local_cluster(
     scheduler = {"host": processes.LOOPBACK, "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"}
     logging.getLogger("distributed").setLevel(logging.ERROR)
     with dask.config.set({f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in WORKER_ENVIRONMENT.items()}):
-        return SpecCluster(  # type: ignore[no-untyped-call]
+        return SpecCluster(  # type: ignore[no-untyped-call]  # distributed has types in part only
             scheduler={"cls": Scheduler, "options": scheduler},
             workers={
                 number: {"cls": Nanny, "options": {**common, "env": dict(environment)}}
@@ -115,7 +116,7 @@ def check_engine(settings: Settings) -> None:
 
 def _check_scheduler(address: str, needs: Mapping[str, float], server: str) -> None:
     try:
-        client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]  # as above
     except (OSError, ValueError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address} (HEML_DASK_ADDRESS): start one with `dask scheduler`, or use "

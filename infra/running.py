@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]  # its wheel has no types
 
 from infra import processes
 from infra.settings import Settings

@@ -7,7 +7,7 @@ into one line instead of pydantic's report.
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -109,14 +109,14 @@ class Settings(BaseSettings):
         return self.home / "logs"
 
 
-def load_settings(**given: object) -> Settings:
+def load_settings(**given: Any) -> Settings:
     """Settings from the environment, overruled by the arguments that are not None.
 
     Raises:
         InputError: a value is not allowed; says which, what was got and what is allowed.
     """
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -4,7 +4,7 @@ Tasks are handed the address of the tracking store and open it themselves: a tra
 MLflow itself is imported only when it is used; it takes seconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,7 +87,6 @@ class Tracker(Protocol):
         score: float | None,
         *,
         digest: str | None = None,
-        code_paths: Sequence[str] = (),
     ) -> str:
         """Register a version of a model; the alias ``champion`` moves to it only from a version with a lower score.
 
@@ -99,7 +98,6 @@ class Tracker(Protocol):
             artifacts: folders that the code needs, by name.
             score: higher is better; None if there is none, which beats nothing. The first version always has the alias.
             digest: of the model; a version that was registered with the same one is returned instead of a new one.
-            code_paths: packages to carry along, for use where this project is not installed.
 
         Returns:
             ``models:/NAME/VERSION``.

@@ -44,7 +44,8 @@ def _triplet(labels: int, dimensions: int) -> nn.Module:
     # The distance is not squared in the hinge: the square's gradient fades where all embeddings lie close together, and
     # training starts there. The order of neighbours, and so P@K, is the same.
     distance = LpDistance(normalize_embeddings=True, p=2, power=1)
-    return losses.TripletMarginLoss(margin=TRIPLET_MARGIN, distance=distance)  # type: ignore[no-any-return]
+    loss: nn.Module = losses.TripletMarginLoss(margin=TRIPLET_MARGIN, distance=distance)
+    return loss
 
 
 def _angular(labels: int, dimensions: int) -> nn.Module:
@@ -57,21 +58,25 @@ def _multi_similarity(labels: int, dimensions: int) -> nn.Module:
 
 
 def _ntxent(labels: int, dimensions: int) -> nn.Module:
-    return losses.NTXentLoss(temperature=0.07, distance=CosineSimilarity())  # type: ignore[no-any-return]
+    loss: nn.Module = losses.NTXentLoss(temperature=0.07, distance=CosineSimilarity())
+    return loss
 
 
 def _snr(labels: int, dimensions: int) -> nn.Module:
-    return losses.SignalToNoiseRatioContrastiveLoss(distance=SNRDistance())  # type: ignore[no-any-return]
+    loss: nn.Module = losses.SignalToNoiseRatioContrastiveLoss(distance=SNRDistance())
+    return loss
 
 
 def _proxy_anchor(labels: int, dimensions: int) -> nn.Module:
-    return losses.ProxyAnchorLoss(labels, dimensions, margin=0.1, alpha=32)  # type: ignore[no-any-return]
+    loss: nn.Module = losses.ProxyAnchorLoss(labels, dimensions, margin=0.1, alpha=32)
+    return loss
 
 
 def _subcenter_arcface(labels: int, dimensions: int) -> nn.Module:
-    return losses.SubCenterArcFaceLoss(  # type: ignore[no-any-return]
+    loss: nn.Module = losses.SubCenterArcFaceLoss(
         num_classes=labels, embedding_size=dimensions, margin=28.6, scale=64, sub_centers=SUB_CENTRES
     )
+    return loss
 
 
 LOSSES: dict[str, LossFamily] = {

@@ -6,7 +6,8 @@ The folder is all that explaining and evaluating need; it is also what the regis
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,56 +115,52 @@ def write_trained_tree(
     Raises:
         InputError: a checkpoint is missing or damaged.
     """
+    with _written_whole(folder) as temporary:
+        nodes = {}
+        for number, node in enumerate(tree.nodes):
+            result = results[node.name]
+            fields: dict[str, Any] = {
+                "status": result.status,
+                "reason": result.reason,
+                "file": None,
+                "sha256": result.checkpoint_sha256,
+                "precision": asdict(result.precision),
+                "quantiles": [],
+            }
+            if result.status == "trained":
+                fields["file"] = f"nodes/{number:02d}.safetensors"
+                load_checkpoint(result.checkpoint, result.checkpoint_sha256)  # there and whole
+                _link(result.checkpoint, temporary / fields["file"])
+                embeddings = load_checkpoint(result.validation)["embeddings"]
+                fields["quantiles"] = [round(float(value), 6) for value in distance_quantiles(embeddings)]
+            nodes[node.name] = fields
+        description = {
+            "version": TREE_VERSION,
+            "source": store.source,
+            "store_digest": store.digest,
+            "classes": store.classes,
+            "tree": tree.to_dict(),
+            "options": asdict(options),
+            "nodes": nodes,
+            "facts": dict(facts),
+        }
+        if store.segmenter:
+            shutil.copytree(store.segmenter, temporary / "segmenter", copy_function=_link)
+        (temporary / "tree.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+
+@contextmanager
+def _written_whole(folder: Path) -> Iterator[Path]:
+    """A folder to write to that takes the other's place at the end, or leaves it as it was."""
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     (temporary / "nodes").mkdir(parents=True)
     try:
-        _fill(temporary, tree, store, options, results, facts)
+        yield temporary
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _fill(
-    folder: Path,
-    tree: SegmentTree,
-    store: SegmentStore,
-    options: TrainingOptions,
-    results: Mapping[str, NodeResult],
-    facts: Mapping[str, Any],
-) -> None:
-    nodes = {}
-    for number, node in enumerate(tree.nodes):
-        result = results[node.name]
-        fields: dict[str, Any] = {
-            "status": result.status,
-            "reason": result.reason,
-            "file": None,
-            "sha256": result.checkpoint_sha256,
-            "precision": asdict(result.precision),
-            "quantiles": [],
-        }
-        if result.status == "trained":
-            fields["file"] = f"nodes/{number:02d}.safetensors"
-            load_checkpoint(result.checkpoint, result.checkpoint_sha256)  # there and whole
-            _link(result.checkpoint, folder / fields["file"])
-            embeddings = load_checkpoint(result.validation)["embeddings"]
-            fields["quantiles"] = [round(float(value), 6) for value in distance_quantiles(embeddings)]
-        nodes[node.name] = fields
-    description = {
-        "version": TREE_VERSION,
-        "source": store.source,
-        "store_digest": store.digest,
-        "classes": store.classes,
-        "tree": tree.to_dict(),
-        "options": asdict(options),
-        "nodes": nodes,
-        "facts": dict(facts),
-    }
-    if store.segmenter:
-        shutil.copytree(store.segmenter, folder / "segmenter", copy_function=_link)
-    (folder / "tree.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:

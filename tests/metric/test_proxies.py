@@ -50,6 +50,20 @@ def test_proxies_are_learned_saved_resumed_and_counted(
     assert again.checkpoint_sha256 == result.checkpoint_sha256
 
 
+def test_proxies_learn_thirty_times_as_fast(
+    options: TrainingOptions, store: SegmentStore, decoded: Path, tmp_path: Path
+) -> None:
+    rate, steps = 1e-4, 2  # AdamW moves a number by about its rate in each of its first steps
+    slow = replace(options, loss="proxy_anchor", epochs=1, learning_rate=rate)
+    badge = training_data(store, BADGE, slow, decoded)
+    train_node(NodeJob(node="badge", key="k", folder=tmp_path, options=slow), badge, lambda _: None)
+    (own,) = load_checkpoint(tmp_path / "loss.safetensors").values()
+    torch.manual_seed(slow.seed)
+    (start,) = loss_family("proxy_anchor").build(2, slow.embedding).state_dict().values()
+    assert len(badge.train) // slow.batch == steps
+    assert 15 * rate * steps < (own - start).abs().max() < 31 * rate * steps
+
+
 def test_a_loss_without_parameters_leaves_no_file(
     options: TrainingOptions, store: SegmentStore, decoded: Path, tmp_path: Path
 ) -> None:
