@@ -55,6 +55,7 @@ def test_a_second_run_trains_nothing_and_a_changed_leaf_only_its_ancestors(
     assert set(statuses(second).values()) <= {"cached", "degenerate"}
     digests = {name: node["checkpoint_sha256"] for name, node in first["nodes"].items()}
     assert {name: node["checkpoint_sha256"] for name, node in second["nodes"].items()} == digests
+    assert second["model_uri"] == first["model_uri"]  # the same tree is not registered twice
 
     tree.write_text("leaves: {badge: [badge, spot]}\ntree: [[body, badge], ground]\n")
     third = statuses(run(store, tree, options))

@@ -69,6 +69,17 @@ def register(
     return tracker.register_model(run, name, code, {"tree": str(tree)}, score), run
 
 
+def test_a_model_of_one_digest_is_registered_once(tracker: MlflowTracker, client: MlflowClient, tmp_path: Path) -> None:
+    code, tree = tmp_path / "pair_model.py", tree_folder(tmp_path / "tree", "{}")
+    code.write_text(CODE)
+    addresses = []
+    for digest in ("one", "one", "other", None, None, "one"):
+        run = tracker.start_run("portraits", "tree")
+        addresses.append(tracker.register_model(run, "digested", code, {"tree": str(tree)}, 0.5, digest=digest))
+    assert addresses == [f"models:/digested/{number}" for number in (1, 1, 2, 3, 4, 1)]
+    assert len(client.search_model_versions("name='digested'")) == 4
+
+
 def test_champion_is_the_best_so_far(tracker: MlflowTracker, client: MlflowClient, tmp_path: Path) -> None:
     holders = []
     for score in (0.5, 0.4, 0.5, None, float("nan"), 0.6):
