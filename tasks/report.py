@@ -88,8 +88,8 @@ def _additive(tree: SegmentTree, results: dict[str, NodeResult]) -> AdditiveFit 
     for node in (*tree.leaves, tree.root):
         result = results[node.name]
         if result.status == "trained":
-            tensors = load_checkpoint(result.validation)
-            embeddings[node.name] = (tensors["embeddings"], tensors["indices"])
+            tensors = load_checkpoint(result.embeddings)
+            embeddings[node.name] = (tensors["validation"], tensors["validation_indices"])
     root = embeddings.pop(tree.root.name, None)
     return fit_additive(embeddings, root) if root else None
 

@@ -21,7 +21,7 @@ class NodeResult:
         key: its identity's digest; names its folder.
         status: "trained" or "degenerate".
         reason: why it is degenerate, else "".
-        folder: where its files lie: best.safetensors, validation.safetensors, and loss.safetensors if the loss has
+        folder: where its files lie: best.safetensors, embeddings.safetensors, and loss.safetensors if the loss has
             parameters of its own.
         checkpoint_sha256: digest of the best epoch's weights.
         precision: P@K on the validation split, with intervals.
@@ -61,9 +61,13 @@ class NodeResult:
         return Path(self.folder) / "best.safetensors"
 
     @property
-    def validation(self) -> Path:
-        """File of the validation images' embeddings and indices."""
-        return Path(self.folder) / "validation.safetensors"
+    def embeddings(self) -> Path:
+        """File of what the best epoch makes of the images that nothing was learned from.
+
+        `validation` and `held_out`: float32 [n, d], not L2-normalised; `validation_indices` and `held_out_indices`:
+        int64 [n], positions in the whole split.
+        """
+        return Path(self.folder) / "embeddings.safetensors"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -100,4 +104,4 @@ def finished_result(folder: Path, key: str) -> NodeResult | None:
     if result.status == "degenerate":
         return result
     intact = result.checkpoint.is_file() and file_sha256(result.checkpoint) == result.checkpoint_sha256
-    return result if intact and result.validation.is_file() else None
+    return result if intact and result.embeddings.is_file() else None

@@ -131,7 +131,7 @@ def write_trained_tree(
                 fields["file"] = f"nodes/{number:02d}.safetensors"
                 load_checkpoint(result.checkpoint, result.checkpoint_sha256)  # there and whole
                 _link(result.checkpoint, temporary / fields["file"])
-                embeddings = load_checkpoint(result.validation)["embeddings"]
+                embeddings = load_checkpoint(result.embeddings)["validation"]
                 fields["quantiles"] = [round(float(value), 6) for value in distance_quantiles(embeddings)]
             nodes[node.name] = fields
         description = {

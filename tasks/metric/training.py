@@ -200,12 +200,18 @@ def _precision(job: NodeJob, model: EmbeddingModel, view: NodeView, epoch: int) 
 
 
 def _result(job: NodeJob, data: TrainingData, learned: nn.ModuleDict, progress: Progress) -> NodeResult:
-    options, view = job.options, data.validation
+    options = job.options
     model = learned["model"]
     assert isinstance(model, EmbeddingModel)
-    embeddings = embed(model, view.batches(options.device), options.device) if len(view) else torch.empty(0, 1)
+    validation, held_out = (_embeddings(model, view, options) for view in (data.validation, data.held_out))
     save_checkpoint(
-        job.folder / "validation.safetensors", {"embeddings": embeddings, "indices": torch.from_numpy(view.indices)}
+        job.folder / "embeddings.safetensors",
+        {
+            "validation": validation,
+            "validation_indices": torch.from_numpy(data.validation.indices),
+            "held_out": held_out,
+            "held_out_indices": torch.from_numpy(data.held_out.indices),
+        },
     )
     own_distance = loss_family(options.loss).own_distance
     return NodeResult(
@@ -215,8 +221,10 @@ def _result(job: NodeJob, data: TrainingData, learned: nn.ModuleDict, progress: 
         reason="",
         folder=str(job.folder),
         checkpoint_sha256=file_sha256(job.folder / "best.safetensors"),
-        precision=evaluate(embeddings, torch.from_numpy(view.labels), own_distance),
-        held_out_precision_at_1=_precision(job, model, data.held_out, progress.best_epoch).at[1],
+        precision=evaluate(validation, torch.from_numpy(data.validation.labels), own_distance),
+        held_out_precision_at_1=evaluate(
+            held_out, torch.from_numpy(data.held_out.labels), own_distance, intervals=False
+        ).at[1],
         area=data.area,
         train_images=len(data.train),
         epochs=progress.next_epoch,
@@ -226,6 +234,12 @@ def _result(job: NodeJob, data: TrainingData, learned: nn.ModuleDict, progress: 
         peak_memory=_peak_memory(options.device),
         parameters=sum(parameter.numel() for parameter in learned.parameters()),
     )
+
+
+def _embeddings(model: EmbeddingModel, view: NodeView, options: TrainingOptions) -> Tensor:
+    if not len(view):
+        return torch.empty(0, options.embedding)
+    return embed(model, view.batches(options.device), options.device)
 
 
 def _degenerate_result(job: NodeJob, data: TrainingData) -> NodeResult:

@@ -37,8 +37,8 @@ def without_badge(given: SegmentedPhoto) -> SegmentedPhoto:
 @pytest.fixture(scope="module")
 def fit(grown: Any) -> AdditiveFit:
     def record(name: str) -> tuple[Tensor, Tensor]:
-        tensors = load_checkpoint(grown.results[name].validation)
-        return tensors["embeddings"], tensors["indices"]
+        tensors = load_checkpoint(grown.results[name].embeddings)
+        return tensors["validation"], tensors["validation_indices"]
 
     made = fit_additive({name: record(name) for name in ("body", "badge")}, record("root"))
     assert made is not None

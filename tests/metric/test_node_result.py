@@ -14,7 +14,7 @@ from tasks.metric.node_result import NodeResult, finished_result, read_result, w
 def made_result(folder: Path) -> NodeResult:
     """A trained node's folder with two files and their record."""
     digest = save_checkpoint(folder / "best.safetensors", {"x": torch.ones(3)})
-    save_checkpoint(folder / "validation.safetensors", {"x": torch.ones(1)})
+    save_checkpoint(folder / "embeddings.safetensors", {"x": torch.ones(1)})
     return NodeResult(
         node="hair",
         key="k1",
@@ -52,8 +52,8 @@ def test_a_result_comes_back_from_its_folder(result: NodeResult) -> None:
     folder = Path(result.folder)
     assert read_result(folder) == result
     assert finished_result(folder, "k1") == result
-    assert (result.checkpoint, result.validation) == (folder / "best.safetensors", folder / "validation.safetensors")
-    assert {entry.name for entry in folder.iterdir()} == {"best.safetensors", "validation.safetensors", "result.json"}
+    assert (result.checkpoint, result.embeddings) == (folder / "best.safetensors", folder / "embeddings.safetensors")
+    assert {entry.name for entry in folder.iterdir()} == {"best.safetensors", "embeddings.safetensors", "result.json"}
 
 
 def test_a_folder_that_was_moved_is_still_finished(result: NodeResult, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_degenerate_node_is_finished_without_files(tmp_path: Path) -> None:
     made = replace(made_result(tmp_path), status="degenerate", reason="few", checkpoint_sha256=None)
     write_result(made)
     made.checkpoint.unlink()
-    made.validation.unlink()
+    made.embeddings.unlink()
     assert finished_result(tmp_path, "k1") == made
 
 
@@ -83,7 +83,7 @@ def test_what_is_not_whole_is_not_finished(change: str, result: NodeResult) -> N
     elif change == "no checkpoint":
         result.checkpoint.unlink()
     elif change == "no validation":
-        result.validation.unlink()
+        result.embeddings.unlink()
     else:
         (Path(result.folder) / "result.json").unlink()
     assert finished_result(Path(result.folder), "k1") is None

@@ -49,14 +49,14 @@ def test_a_node_s_model_embeds_as_it_did_when_it_was_trained(grown: Any, folder:
     view = training_data(grown.store, (2,), grown.options, grown.decoded).validation
     model = trained.model("badge")
     assert model is not None and not model.training
-    expected = load_checkpoint(grown.results["badge"].validation)["embeddings"]
+    expected = load_checkpoint(grown.results["badge"].embeddings)["validation"]
     assert torch.equal(embed(model, view.batches("cpu"), "cpu"), expected)
     assert trained.model("badge") is model  # loaded once
 
 
 def test_quantiles_are_those_of_the_validation_pairs(grown: Any, folder: Path) -> None:
     trained = open_trained_tree(folder)
-    vectors = load_checkpoint(grown.results["badge"].validation)["embeddings"].double().numpy()
+    vectors = load_checkpoint(grown.results["badge"].embeddings)["validation"].double().numpy()
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = [
         np.var(unit[i] - unit[j]) / 2 / (np.var(unit[i]) + np.var(unit[j])) for i in range(len(unit)) for j in range(i)

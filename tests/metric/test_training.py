@@ -108,21 +108,23 @@ def test_what_a_training_leaves(whole: Uninterrupted, options: TrainingOptions, 
     assert result.peak_memory > 10_000_000
     assert {entry.name for entry in whole.folder.iterdir()} == {
         "best.safetensors",
-        "validation.safetensors",
+        "embeddings.safetensors",
         "result.json",
     }
     assert read_result(whole.folder) == result
     batches = load_checkpoint(result.checkpoint)["trunk.stem.1.num_batches_tracked"]
     assert batches == 2 * (result.best_epoch + 1)  # BatchNorm learned from every batch, and from no other picture
-    kept = load_checkpoint(result.validation)
-    assert kept["indices"].tolist() == badge.validation.indices.tolist() == list(range(16))
+    kept = load_checkpoint(result.embeddings)
+    assert kept["validation_indices"].tolist() == badge.validation.indices.tolist() == list(range(16))
+    assert kept["held_out_indices"].tolist() == badge.held_out.indices.tolist()
     again = load_model(options.model, load_checkpoint(result.checkpoint))
-    assert torch.equal(kept["embeddings"], embed(again, badge.validation.batches("cpu"), "cpu"))
+    for name, view in (("validation", badge.validation), ("held_out", badge.held_out)):
+        assert torch.equal(kept[name], embed(again, view.batches("cpu"), "cpu"))
     calculator = AccuracyCalculator(
         include=("precision_at_1",), k=1, knn_func=CustomKNN(LpDistance(normalize_embeddings=True))
     )
     labels = torch.arange(16) % 2  # the drawings' labels alternate
-    expected = calculator.get_accuracy(kept["embeddings"], labels)["precision_at_1"]
+    expected = calculator.get_accuracy(kept["validation"], labels)["precision_at_1"]
     assert result.precision.at[1] == pytest.approx(expected)
 
 
@@ -139,7 +141,7 @@ def test_a_resumed_training_ends_with_the_same_weights(
     assert [report.epoch for report in reports] == list(range(epoch + 1, options.epochs))
     assert [report.loss for report in reports] == [report.loss for report in whole.reports[epoch + 1 :]]
     assert result.checkpoint_sha256 == whole.result.checkpoint_sha256
-    assert file_sha256(result.validation) == file_sha256(whole.result.validation)
+    assert file_sha256(result.embeddings) == file_sha256(whole.result.embeddings)
     assert (result.precision, result.best_epoch) == (whole.result.precision, whole.result.best_epoch)
 
 
