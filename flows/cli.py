@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 LOSS_NAMES = ("triplet", "angular", "multi_similarity", "ntxent", "snr", "proxy_anchor", "subcenter_arcface")
+Decision = Annotated[str, typer.Option(help="own: each node's model; composed: the sum of its leaves; auto")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
 
 
@@ -148,7 +150,9 @@ def train(
     loss: Annotated[str, typer.Option(help=", ".join(LOSS_NAMES))] = "triplet",
     size: Annotated[int, typer.Option(help="edge of the pictures, pixels")] = 96,
     fill: Annotated[str, typer.Option(help="of what is not in a node: black, mean, blur or background")] = "black",
-    framing: Annotated[str, typer.Option(help="full: the whole photo; crop: a square about the part")] = "full",
+    framing: Annotated[
+        str, typer.Option(help="full: the whole photo; crop: a square about the part; auto: crop small parts")
+    ] = "full",
     absent: Annotated[str, typer.Option(help="images without the part: skip or blank")] = "skip",
     averaging: Annotated[str, typer.Option(help="a parent's start: equal, area or precision")] = "equal",
     augmentation: Annotated[str, typer.Option(help="of training pictures: none, mirror or full")] = "mirror",
@@ -158,6 +162,7 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="of AdamW")] = 3e-4,
     weight_decay: Annotated[float, typer.Option(help="of AdamW")] = 1e-4,
     seed: Annotated[int, typer.Option(help="of all that is random")] = 0,
+    decision: Decision = "auto",
     json_file: JsonFile = None,
 ) -> None:
     """Train every node of a segment tree, as a Prefect flow."""
@@ -186,7 +191,7 @@ def train(
             "seed": seed,
         }
         options = TrainingOptions(**given)
-        parameters = TrainParameters(store=store, tree=tree, out=out, options=options)
+        parameters = TrainParameters(store=store, tree=tree, out=out, options=options, decision=_decision(decision))
         outcome = train_tree.with_options(task_runner=runner_for(parameters, load_settings()))(parameters)
         typer.echo(f"model: {Path(outcome['out']) / 'model'} and {outcome['model_uri']}")
         _write_json(json_file, {name: value for name, value in outcome.items() if name != "out"})
@@ -196,32 +201,32 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
     store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
+    decision: Decision = "auto",
     json_file: JsonFile = None,
 ) -> None:
     """P@K at every node of a trained tree, on a store's validation split."""
+    from flows.node_fields import node_fields, precision_line
     from infra.settings import load_settings
     from tasks.metric.evaluate_tree import evaluate_tree
     from tasks.segments.store import open_store
 
     settings = load_settings()
-    trained = _open_model(model)
+    choice, trained = _decision(decision), _open_model(model)
+    used = trained.decision if choice == "auto" else choice
     nodes = {}
-    for name, precision in evaluate_tree(trained, open_store(store), settings.decoded):
-        node, kept = trained.tree[name], trained.nodes[name]
-        figures = "  ".join(f"P@{k} {'-' if value is None else f'{value:.3f}'}" for k, value in precision.at.items())
-        interval = precision.intervals[1]
-        bounds = f"  ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
-        typer.echo(f"{name:>16}  {figures}{bounds}  n {precision.n}")
+    for name, figures in evaluate_tree(trained, open_store(store), settings.decoded):
+        typer.echo(f"{name:>16}  {precision_line(figures.own)}")
+        if figures.composed:
+            typer.echo(f"{'composed':>16}  {precision_line(figures.composed)}")
+        kept = trained.nodes[name]
         nodes[name] = {
-            "segments": list(node.leaves),
-            "children": list(node.children),
-            **precision.figures(),
-            "intervals": {f"precision_at_{k}": bounds for k, bounds in precision.intervals.items()},
-            "n": precision.n,
+            **node_fields(trained.tree[name], figures.own, figures.composed),
             "status": kept.status,
             "checkpoint_sha256": kept.sha256,
         }
-    _write_json(json_file, {"root": trained.tree.root.name, "nodes": nodes})
+    by_decision = figures.composed if used == "composed" and figures.composed else figures.own
+    typer.echo(f"{trained.tree.root.name} by the {used} decision: {precision_line(by_decision)}")
+    _write_json(json_file, {"root": trained.tree.root.name, "decision": used, "nodes": nodes})
 
 
 @app.command(epilog="Example: heml explain a.jpg b.jpg --model run/model --out explanation")
@@ -232,16 +237,19 @@ def explain(
     out: Annotated[Path, typer.Option(help="folder of index.html, tree.png and explanation.json")],
     mask_a: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
     mask_b: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
+    decision: Decision = "auto",
 ) -> None:
     """Why two photos are alike: the tree of distances with a map at every node."""
     from tasks.explanation.explain_photos import explain_photos
 
-    explanation = explain_photos(_open_model(model), (photo_a, photo_b), (mask_a, mask_b), out)
-    root = explanation.root
-    if root.bounded_distance is not None and root.percentile is not None:
+    choice, trained = _decision(decision), _open_model(model)
+    if choice != "auto":
+        trained = replace(trained, decision=choice)
+    explanation = explain_photos(trained, (photo_a, photo_b), (mask_a, mask_b), out)
+    if explanation.distance is not None and explanation.percentile is not None:
         typer.echo(
-            f"similarity {1 - root.bounded_distance:.2f}; "
-            f"closer than {100 - root.percentile:.0f} % of the pairs in the validation data"
+            f"similarity {1 - explanation.distance:.2f}; "
+            f"closer than {100 - explanation.percentile:.0f} % of the pairs in the validation data"
         )
     typer.echo(f"page: {out / 'index.html'}")
 
@@ -330,6 +338,14 @@ def _spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> A
 def _first(error: Any) -> str:
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r}"
+
+
+def _decision(name: str) -> Any:
+    from tasks.metric.decision import DECISION_CHOICES
+
+    if name not in DECISION_CHOICES:
+        raise InputError(f"unknown decision {name!r}: one of {', '.join(DECISION_CHOICES)}")
+    return name
 
 
 def _write_json(path: Path | None, value: dict[str, Any]) -> None:

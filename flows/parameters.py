@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.metric.decision import DecisionChoice
 from tasks.metric.options import TrainingOptions
 from tasks.segments.dataset_source import DatasetSource
 from tasks.segments.folder_source import FolderSource
@@ -91,6 +92,9 @@ class TrainParameters(Parameters):
     tree: str = Field("auto", description="a preset, a YAML file, or auto: pairs of the store's classes")
     out: Path | None = Field(None, description="folder of the results; by default under the HEML home")
     options: TrainingOptions = TrainingOptions()
+    decision: Annotated[DecisionChoice, Field(description="own: the root's model; composed: the sum of its leaves")] = (
+        "auto"
+    )
 
 
 class ExplainParameters(Parameters):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -10,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
+from flows.node_fields import node_fields
 from flows.parameters import TrainParameters
 from flows.trees import resolve_tree
 from infra.runners import check_engine, task_runner, training_resources
@@ -19,6 +21,7 @@ from tasks.errors import InputError
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import finished_nodes, untrainable_leaves
+from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.report import assemble, register
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree
@@ -112,11 +115,14 @@ def _run(
     results, cached = _collect(futures, len(tree.nodes))
     out = (parameters.out or settings.home / "runs" / f"{store.source}-{results[tree.root.name].key[:12]}").resolve()
     fields = [result.to_dict() for result in results.values()]
-    model = assemble.submit(run, fields, sorted(cached), str(out)).result()
-    address = register.submit(run, model, results[tree.root.name].precision.at[1]).result()
+    model = assemble.submit(run, fields, sorted(cached), parameters.decision, str(out)).result()
+    trained = open_trained_tree(Path(model))
+    score = trained.precision(tree.root.name, trained.decision).at[1]
+    address = register.submit(run, model, score).result()
+    say(f"decision: {trained.decision}, P@1 {score:.3f}" if score is not None else f"decision: {trained.decision}")
     say(f"report: {out / 'report.html'}")
     return {
-        **_outcome(tree, results, cached),
+        **_outcome(trained, results, cached),
         "mlflow_run_id": run.parent_run_id,
         "model_uri": address,
         "out": str(out),
@@ -149,18 +155,14 @@ def _line(result: NodeResult, cached: bool) -> str:
     return f"{result.node}: {figure}, n {result.precision.n}, " + ("cached" if cached else f"{result.seconds:.0f} s")
 
 
-def _outcome(tree: SegmentTree, results: Mapping[str, NodeResult], cached: set[str]) -> dict[str, Any]:
+def _outcome(trained: TrainedTree, results: Mapping[str, NodeResult], cached: set[str]) -> dict[str, Any]:
     nodes = {}
-    for node in tree.nodes:
+    for node in trained.tree.nodes:
         result = results[node.name]
         nodes[node.name] = {
-            "segments": list(node.leaves),
-            "children": list(node.children),
-            **result.precision.figures(),
-            "intervals": {f"precision_at_{k}": interval for k, interval in result.precision.intervals.items()},
-            "n": result.precision.n,
+            **node_fields(node, result.precision, trained.nodes[node.name].composed),
             "status": "cached" if node.name in cached else result.status,
             "seconds": result.seconds,
             "checkpoint_sha256": result.checkpoint_sha256,
         }
-    return {"root": tree.root.name, "nodes": nodes}
+    return {"root": trained.tree.root.name, "decision": trained.decision, "nodes": nodes}

@@ -15,7 +15,9 @@ from tasks.artifact_keys import artifact_key
 from tasks.explanation.additive import AdditiveFit, fit_additive
 from tasks.explanation.report_page import write_report
 from tasks.explanation.tree_report import tree_report
-from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.decision import DecisionChoice, TreeDecision, decide, node_embeddings
+from tasks.metric.evaluation import Precision
+from tasks.metric.losses import loss_family
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.trained_tree import write_trained_tree
@@ -27,13 +29,16 @@ MODEL_CODE = Path(__file__).parent / "pair_model.py"
 
 
 @task(name="assemble-tree", task_run_name="assemble", tags=["report"])
-def assemble(run: TrainingRun, results: list[dict[str, Any]], cached: list[str], out: str) -> str:
+def assemble(
+    run: TrainingRun, results: list[dict[str, Any]], cached: list[str], choice: DecisionChoice, out: str
+) -> str:
     """Write the trained tree's folder and the report page.
 
     Args:
         run: what all nodes shared.
         results: every node's `NodeResult.to_dict`.
         cached: names of the nodes that an earlier run trained.
+        choice: which of the root's two decisions is the tree's, or "auto".
         out: folder for `model/` and `report.html`.
 
     Returns:
@@ -44,20 +49,26 @@ def assemble(run: TrainingRun, results: list[dict[str, Any]], cached: list[str],
     """
     store, options, tree = open_store(Path(run.store)), TrainingOptions(**run.options), parse_tree(run.tree)
     by_name = {fields["node"]: NodeResult.from_dict(fields) for fields in results}
-    additive = _additive(tree, by_name)
+    decisions = decide(tree, store, by_name, loss_family(options.loss).own_distance)
+    additive = _additive(tree, by_name, decisions)
     model = Path(out) / "model"
     model.parent.mkdir(parents=True, exist_ok=True)
     facts = {"additive": asdict(additive) if additive else None}
-    write_trained_tree(model, tree, store, options, by_name, facts)
-    report = tree_report(tree, store, options, by_name, cached, additive, Path(run.decoded))
+    write_trained_tree(model, tree, store, options, by_name, decisions, choice, facts)
+    report = tree_report(tree, store, options, by_name, decisions, cached, additive, Path(run.decoded))
     write_report(report, Path(out) / "report.html")
     tracker = open_tracker(run.tracking)
     tracker.log_artifact(run.parent_run_id, Path(out) / "report.html", "report")
     tracker.log_dict(run.parent_run_id, {name: result.to_dict() for name, result in by_name.items()}, "nodes.json")
     root = by_name[tree.root.name]
-    figures = {name: value for name, value in root.precision.figures().items() if value is not None}
-    tracker.log_metrics(run.parent_run_id, figures, step=0)
-    _post(tree, by_name, cached, Path(out) / "report.html", report.notes)
+    figures = root.precision.figures()
+    if tree.root.name in decisions.nodes:
+        composed = decisions.nodes[tree.root.name].composed.figures()
+        figures |= {f"composed_{name}": value for name, value in composed.items()}
+    tracker.log_metrics(
+        run.parent_run_id, {name: value for name, value in figures.items() if value is not None}, step=0
+    )
+    _post(tree, by_name, decisions, cached, Path(out) / "report.html", report.notes)
     return str(model)
 
 
@@ -83,19 +94,21 @@ def register(run: TrainingRun, model: str, score: float | None) -> str:
     return tracker.register_model(run.parent_run_id, name, MODEL_CODE, {"tree": model}, score, digest=digest)
 
 
-def _additive(tree: SegmentTree, results: dict[str, NodeResult]) -> AdditiveFit | None:
-    embeddings = {}
-    for node in (*tree.leaves, tree.root):
-        result = results[node.name]
-        if result.status == "trained":
-            tensors = load_checkpoint(result.embeddings)
-            embeddings[node.name] = (tensors["validation"], tensors["validation_indices"])
-    root = embeddings.pop(tree.root.name, None)
-    return fit_additive(embeddings, root) if root else None
+def _additive(tree: SegmentTree, results: dict[str, NodeResult], decisions: TreeDecision) -> AdditiveFit | None:
+    if results[tree.root.name].status == "degenerate":
+        return None
+    _, root = node_embeddings(results[tree.root.name])
+    leaves = {name: node_embeddings(results[name])[1] for name in decisions.weights}
+    return fit_additive(leaves, decisions.weights, root)
 
 
 def _post(
-    tree: SegmentTree, results: dict[str, NodeResult], cached: Sequence[str], report: Path, notes: Sequence[str]
+    tree: SegmentTree,
+    results: dict[str, NodeResult],
+    decisions: TreeDecision,
+    cached: Sequence[str],
+    report: Path,
+    notes: Sequence[str],
 ) -> None:
     """The flow's artifacts: a table of P@K a level, and where the report is."""
     for level in range(tree.root.level + 1):
@@ -103,11 +116,14 @@ def _post(
         for node in tree.nodes:
             if node.level == level:
                 result = results[node.name]
-                figures = {
-                    f"P@{k}": "-" if value is None else f"{value:.3f}" for k, value in result.precision.at.items()
-                }
+                composed = decisions.nodes[node.name].composed if node.name in decisions.nodes else None
+                figures = _figures("", result.precision) | (_figures("composed ", composed) if composed else {})
                 status = "cached" if node.name in cached else result.status
                 rows.append({"node": node.name, **figures, "n": result.precision.n, "status": status})
         create_table_artifact(key=artifact_key("level", str(level)), table=rows, description=f"P@K at level {level}")
     lines = [f"# {tree.root.name}", "", f"Report: `{report}`", "", *(f"* {note}" for note in notes)]
     create_markdown_artifact(key="report", markdown="\n".join(lines), description="the report of this run")
+
+
+def _figures(decision: str, precision: Precision) -> dict[str, str]:
+    return {f"{decision}P@{k}": "-" if value is None else f"{value:.3f}" for k, value in precision.at.items()}

@@ -1,5 +1,6 @@
 """Prefect tasks that train a tree: decode the data once, then one task run a node."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.identity import node_identity, node_key
 from tasks.metric.model import load_model
+from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import averaging_weights
@@ -67,11 +69,14 @@ def decode_store(run: TrainingRun) -> int:
     """
     store = open_store(Path(run.store))
     options = TrainingOptions(**run.options)
-    crops: list[CropTo] = [None]
-    if options.framing == "crop":
-        crops += [node.class_ids(store.classes) for node in parse_tree(run.tree).nodes if node.classes is not None]
-    for split in SPLITS:
-        decode_once(store, split, options.size, Path(run.decoded), crops)
+    crops: dict[int, set[CropTo]] = defaultdict(set)
+    for node in parse_tree(run.tree).nodes:
+        class_ids = node.class_ids(store.classes)
+        own = node_options(options, class_ids, store)
+        crops[own.size].add(class_ids if own.framing == "crop" else None)
+    for size, of_size in crops.items():
+        for split in SPLITS:
+            decode_once(store, split, size, Path(run.decoded), of_size)
     return sum(store.rows(split) for split in SPLITS)
 
 
@@ -91,9 +96,10 @@ def train(node: str, run: TrainingRun, children: list[dict[str, Any]]) -> State[
         InputError: the data or a child's checkpoint cannot be read, or the loss is not a number.
     """
     logger = get_run_logger()
-    store, options = open_store(Path(run.store)), TrainingOptions(**run.options)
+    store = open_store(Path(run.store))
     place = parse_tree(run.tree)[node]
     class_ids = place.class_ids(store.classes)
+    options = node_options(TrainingOptions(**run.options), class_ids, store)
     results = [NodeResult.from_dict(child) for child in children]
     identity = node_identity(place, class_ids, store.digest, options, [child.checkpoint_sha256 for child in results])
     job = NodeJob(node=node, key=node_key(identity), folder=Path(run.nodes) / node_key(identity), options=options)

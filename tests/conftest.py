@@ -14,7 +14,9 @@ from infra.prefect_server import prefect_server as running_prefect_server
 from infra.settings import Settings, load_settings
 from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.decision import TreeDecision, decide
 from tasks.metric.identity import node_identity, node_key
+from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import averaging_weights
@@ -118,14 +120,15 @@ def train_all(
     results: dict[str, NodeResult] = {}
     for node in tree.nodes:
         class_ids = node.class_ids(store.classes)
+        own = node_options(options, class_ids, store)
         children = [results[child] for child in node.children]
         digests = [child.checkpoint_sha256 for child in children]
-        key = node_key(node_identity(node, class_ids, store.digest, options, digests))
+        key = node_key(node_identity(node, class_ids, store.digest, own, digests))
         trained = [child for child in children if child.status == "trained"]
         states = [load_checkpoint(child.checkpoint, child.checkpoint_sha256) for child in trained]
         start = average_weights(states, averaging_weights(trained, options.averaging)) if trained else None
-        job = NodeJob(node=node.name, key=key, folder=nodes / key, options=options, start=start)
-        results[node.name] = train_node(job, training_data(store, class_ids, options, decoded), lambda _: None)
+        job = NodeJob(node=node.name, key=key, folder=nodes / key, options=own, start=start)
+        results[node.name] = train_node(job, training_data(store, class_ids, own, decoded), lambda _: None)
     return results
 
 
@@ -139,6 +142,7 @@ class Grown:
     nodes: Path
     decoded: Path
     results: dict[str, NodeResult]
+    decisions: TreeDecision
     trained: TrainedTree
 
 
@@ -189,7 +193,8 @@ def grown(
     """The tree trained on the drawings. Not to be written to."""
     home = tmp_path_factory.mktemp("grown")
     results = train_all(tree, store, options, home / "nodes", decoded)
-    write_trained_tree(home / "model", tree, store, options, results, {"additive": None})
+    decisions = decide(tree, store, results, "squared_euclidean")
+    write_trained_tree(home / "model", tree, store, options, results, decisions, "auto", {"additive": None})
     return Grown(
         store=store,
         tree=tree,
@@ -197,5 +202,6 @@ def grown(
         nodes=home / "nodes",
         decoded=decoded,
         results=results,
+        decisions=decisions,
         trained=open_trained_tree(home / "model"),
     )

@@ -1,8 +1,8 @@
 """The additive reading: how the leaves' distances add up to the root's (HEML section 1.7, `z = sum_i y_i`).
 
-Nothing in training enforces it, so it is an additive surrogate whose fit is reported (our reading). It is taken in
-the squared Euclidean form on L2-normalised embeddings, in which the sum over the leaves is exactly the distance of the
-leaves' embeddings side by side; an absent part is the zero vector.
+The sum itself is the composed decision (`tasks.metric.composed`), to which each leaf's term adds exactly. Nothing in
+training ties the root's own distance to it: for that one the sum is an additive surrogate, whose fit is reported (our
+reading).
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from tasks.metric.composed import PartEmbeddings, composed_distance, side_by_side
 from tasks.metric.distances import squared_euclidean_distance
 
 IMAGES = 500  # 124,750 pairs
@@ -19,7 +20,7 @@ IMAGES = 500  # 124,750 pairs
 
 @dataclass(frozen=True, kw_only=True)
 class AdditiveFit:
-    """The root's distance as a straight line of the leaves' sum, over validation pairs.
+    """The root's own distance as a straight line of the leaves' weighted sum, over validation pairs.
 
     Attributes:
         slope, intercept: of the line, by least squares.
@@ -50,25 +51,26 @@ def leaf_term(a: Tensor | None, b: Tensor | None) -> float:
     return squared_euclidean_distance(a[None], b[None]).item()
 
 
-def fit_additive(leaves: Mapping[str, tuple[Tensor, Tensor]], root: tuple[Tensor, Tensor]) -> AdditiveFit | None:
+def fit_additive(
+    leaves: Mapping[str, PartEmbeddings], weights: Mapping[str, float], root: PartEmbeddings
+) -> AdditiveFit | None:
     """Fit the line over all pairs of (up to 500) validation images.
 
     Args:
-        leaves: leaf name to its embeddings, float [n, d], and the images' indices, int [n].
-        root: the root's embeddings and indices.
+        leaves: leaf name to its embeddings.
+        weights: leaf name to its weight in the composed decision.
+        root: the root's embeddings.
 
     Returns:
         The fit; None with fewer than three images, no leaf, or distances that do not vary.
     """
-    embeddings, indices = root
-    if len(indices) < 3 or not leaves:
+    if len(root.indices) < 3 or not leaves:
         return None
-    chosen = torch.linspace(0, len(indices) - 1, min(len(indices), IMAGES)).long()
-    embeddings, indices = embeddings[chosen], indices[chosen]
+    chosen = torch.linspace(0, len(root.indices) - 1, min(len(root.indices), IMAGES)).long()
+    embeddings, indices = root.embeddings[chosen], root.indices[chosen]
     upper = torch.triu_indices(len(indices), len(indices), offset=1)
-    total = sum(_leaf_distances(*leaf, indices) for leaf in leaves.values())
-    assert isinstance(total, Tensor)
-    x = total[upper[0], upper[1]].double()
+    vectors = side_by_side(leaves, weights, indices)
+    x = composed_distance(vectors, vectors)[upper[0], upper[1]]
     y = squared_euclidean_distance(embeddings, embeddings)[upper[0], upper[1]].double()
     variance = x.var(unbiased=False)
     if variance == 0 or y.var(unbiased=False) == 0:
@@ -83,14 +85,3 @@ def fit_additive(leaves: Mapping[str, tuple[Tensor, Tensor]], root: tuple[Tensor
         rank_correlation=float(spearmanr(x.numpy(), y.numpy()).statistic),
         pairs=len(x),
     )
-
-
-def _leaf_distances(embeddings: Tensor, own: Tensor, indices: Tensor) -> Tensor:
-    """The leaf's terms among the images `indices`, [n, n]."""
-    position = {index: i for i, index in enumerate(own.tolist())}
-    where = torch.tensor([position.get(index, -1) for index in indices.tolist()])
-    there = where >= 0
-    terms = (there[:, None] != there[None]).double()
-    present = embeddings[where[there]]
-    terms[there.nonzero(), there.nonzero().T] = squared_euclidean_distance(present, present).double()
-    return terms

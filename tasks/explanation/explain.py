@@ -1,6 +1,6 @@
 """Explain a pair: the tree of distances of two photos, with both SFAM maps at every node (HEML section 1.6)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,30 +45,33 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
     Raises:
         InputError: a checkpoint is missing or damaged.
     """
-    whole = _framed(trained, (a, b), None)
-    nodes, embeddings = [], {}
+    nodes, embeddings, terms = [], {}, {}
     for node in trained.tree.nodes:
-        cropped = trained.options.framing == "crop" and node.classes is not None
-        images, label_maps = _framed(trained, (a, b), node.class_ids(trained.classes)) if cropped else whole
-        explanation, maps = _explain_node(trained, node, images, label_maps)
-        nodes.append(explanation)
+        explanation, maps = _explain_node(trained, node, *_framed(trained, (a, b), node))
         if maps is not None:
             embeddings[node.name] = maps.embeddings[:, 0].cpu()
+        if node.name in trained.weights:
+            terms[node.name] = _term(trained, node.name, embeddings.get(node.name), explanation.present)
+        below = [terms[name] for name in node.leaves if name in terms]
+        nodes.append(replace(explanation, composed_distance=sum(below) if below else None))
+    total = nodes[-1].composed_distance
     return PairExplanation(
         photos=(a.image, b.image),
         names=(a.name, b.name),
         labels=(a.label, b.label),
         nodes=tuple(nodes),
-        additive=_additive(trained, embeddings, {node.name: node.present for node in nodes}),
+        additive=_additive(trained, embeddings.get(trained.tree.root.name), terms),
+        decision=trained.decision,
+        composed_percentile=None if total is None else percentile(total, trained.composed_quantiles),
     )
 
 
 def _framed(
-    trained: TrainedTree, photos: tuple[SegmentedPhoto, SegmentedPhoto], class_ids: tuple[int, ...] | None
+    trained: TrainedTree, photos: tuple[SegmentedPhoto, SegmentedPhoto], node: TreeNode
 ) -> tuple[Tensor, Tensor]:
     """Both photos as a node gets them: uint8 [2, 3, size, size] and [2, size, size]."""
-    options = trained.options
-    pairs = [frame(photo.image, photo.label_map, class_ids, options.framing, options.size) for photo in photos]
+    kept, class_ids = trained.nodes[node.name], node.class_ids(trained.classes)
+    pairs = [frame(photo.image, photo.label_map, class_ids, kept.framing, kept.size) for photo in photos]
     images, label_maps = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
     return images, label_maps
 
@@ -105,8 +108,10 @@ def _explain_node(
             percentile=place,
             precision_at_1=kept.precision.at[1],
             precision_at_1_interval=kept.precision.intervals[1],
+            composed_precision_at_1=kept.composed.at[1] if kept.composed else None,
+            composed_precision_at_1_interval=kept.composed.intervals[1] if kept.composed else None,
             composed=(composed[0].numpy(), composed[1].numpy()),
-            maps=_maps(shown, options.size) if shown else None,
+            maps=_maps(shown, kept.size) if shown else None,
             bias_share=(shown.bias_share[0, 0].item(), shown.bias_share[0, 1].item()) if shown else None,
         ),
         maps,
@@ -118,27 +123,25 @@ def _maps(maps: PairMaps, size: int) -> tuple[NDArray[np.float32], NDArray[np.fl
     return a, b
 
 
-def _additive(
-    trained: TrainedTree, embeddings: dict[str, Tensor], there: dict[str, tuple[bool, bool]]
-) -> AdditiveReading | None:
+def _term(trained: TrainedTree, leaf: str, pair: Tensor | None, there: tuple[bool, bool]) -> float:
+    """A trained leaf's term of the composed distance."""
+    # With blank pictures the weights were learned on the embeddings of those, not on zero vectors.
+    blank = trained.options.absent == "blank"
+    a, b = (pair[i] if pair is not None and (there[i] or blank) else None for i in (0, 1))
+    return trained.weights[leaf] * leaf_term(a, b)
+
+
+def _additive(trained: TrainedTree, root: Tensor | None, terms: dict[str, float]) -> AdditiveReading | None:
     fields = trained.facts.get("additive")
-    root = trained.tree.root.name
-    if not fields or root not in embeddings:
+    if not fields or root is None:
         return None
     fit = AdditiveFit(**fields)
-    terms = {}
-    for leaf in trained.tree.leaves:
-        if trained.nodes[leaf.name].status == "trained":
-            pair = embeddings.get(leaf.name, (None, None))
-            # With blank pictures the line was fitted on the embeddings of those, not on zero vectors.
-            blank = trained.options.absent == "blank"
-            a, b = (vector if has or blank else None for vector, has in zip(pair, there[leaf.name], strict=True))
-            terms[leaf.name] = leaf_term(a, b)
     total = sum(terms.values())
-    distance = squared_euclidean_distance(embeddings[root][:1], embeddings[root][1:]).item()
+    distance = squared_euclidean_distance(root[:1], root[1:]).item()
     predicted = fit.slope * total + fit.intercept
     return AdditiveReading(
         terms=terms,
+        weights=trained.weights,
         total=total,
         root_distance=distance,
         predicted_root_distance=predicted,

@@ -20,8 +20,9 @@ def explanation_json(explanation: PairExplanation) -> dict[str, Any]:
     plain = {
         "photos": photos,
         "root": explanation.root.name,
-        "similarity": similarity(explanation.root.bounded_distance),
-        "percentile": explanation.root.percentile,
+        "decision": explanation.decision,
+        "similarity": similarity(explanation.distance),
+        "percentile": explanation.percentile,
         "nodes": [_node(node) for node in explanation.nodes],
         "additive": None if explanation.additive is None else asdict(explanation.additive),
     }
@@ -43,6 +44,9 @@ def _node(node: NodeExplanation) -> dict[str, Any]:
         "percentile": node.percentile,
         "precision_at_1": node.precision_at_1,
         "precision_at_1_interval": node.precision_at_1_interval,
+        "composed_distance": node.composed_distance,
+        "composed_precision_at_1": node.composed_precision_at_1,
+        "composed_precision_at_1_interval": node.composed_precision_at_1_interval,
         "bias_share": node.bias_share,
     }
 

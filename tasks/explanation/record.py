@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.metric.decision import Decision
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeExplanation:
@@ -26,6 +28,8 @@ class NodeExplanation:
         composed: the node's picture of A and of B, uint8 [3, h, w].
         maps: SFAM of A and of B, float32 [h, w] in [0, 1]; None where there is no distance.
         bias_share: share of the cosine that the embedder's biases carry, not the channels, for A and for B.
+        composed_distance: the weighted sum of the terms of the trained leaves below it, in [0, 4]; None without any.
+        composed_precision_at_1: P@1 by that sum, and its 95 % interval; None for a leaf.
     """
 
     name: str
@@ -42,6 +46,9 @@ class NodeExplanation:
     composed: tuple[NDArray[np.uint8], NDArray[np.uint8]]
     maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None
     bias_share: tuple[float, float] | None
+    composed_distance: float | None = None
+    composed_precision_at_1: float | None = None
+    composed_precision_at_1_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +56,10 @@ class AdditiveReading:
     """How the leaves' distances add up to the root's (HEML: z = sum_i y_i; squared Euclidean form, our reading).
 
     Attributes:
-        terms: leaf name to |a_i - b_i|^2 on L2-normalised embeddings, in [0, 4]; a part absent in one photo counts as
-            the zero vector (1), absent in both as 0.
-        total: the sum of the terms.
+        terms: leaf name to w_i |a_i - b_i|^2 on L2-normalised embeddings; a part absent in one photo is the zero
+            vector (the term is w_i), absent in both it counts 0.
+        weights: leaf name to w_i; they sum to 1.
+        total: the sum of the terms: the composed distance, in [0, 4].
         root_distance: squared Euclidean distance of the root's own model.
         predicted_root_distance: the root's distance as a straight line of the total, fitted on validation pairs.
         residual: root_distance - predicted_root_distance.
@@ -61,6 +69,7 @@ class AdditiveReading:
     """
 
     terms: dict[str, float]
+    weights: dict[str, float]
     total: float
     root_distance: float
     predicted_root_distance: float
@@ -80,6 +89,9 @@ class PairExplanation:
         labels: their labels where known.
         nodes: children before parents; the last one is the root.
         additive: the additive reading; None if the root or every leaf has no distance.
+        decision: which of the root's two distances is the tree's.
+        composed_percentile: share of the validation pairs whose composed distance at the root is at most this one's,
+            in [0, 100].
     """
 
     photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -87,8 +99,25 @@ class PairExplanation:
     labels: tuple[str | None, str | None]
     nodes: tuple[NodeExplanation, ...]
     additive: AdditiveReading | None
+    decision: Decision = "own"
+    composed_percentile: float | None = None
 
     @property
     def root(self) -> NodeExplanation:
         """The node that shows the full image."""
         return self.nodes[-1]
+
+    @property
+    def distance(self) -> float | None:
+        """The two photos' distance by the tree's decision, in [0, 1]: 0 the same, 0.5 unrelated, 1 opposite.
+
+        Of the root's own model it is the bounded SNR distance; the composed distance is divided by its maximum, 4.
+        """
+        if self.decision == "own" or self.root.composed_distance is None:
+            return self.root.bounded_distance
+        return self.root.composed_distance / 4
+
+    @property
+    def percentile(self) -> float | None:
+        """Share of the validation pairs with at most this distance, by the tree's decision, in [0, 100]."""
+        return self.root.percentile if self.decision == "own" else self.composed_percentile

@@ -56,7 +56,7 @@ def write_report(report: TreeReport, path: Path) -> None:
         root=report.root,
         tree=tree,
         nodes=nodes,
-        ranking=(report.root, *best_first(report.nodes)),
+        ranking=(*reversed([node for node in report.nodes if node.children]), *best_first(report.nodes)),
         splits=list(report.images),
     )
 

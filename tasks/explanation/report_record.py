@@ -1,7 +1,7 @@
 """The record of one training run: what every node reached, and on what data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -32,6 +32,8 @@ class NodeReport:
         level: 0 for a leaf, else one more than its highest child's.
         status: "trained" in this run, "cached" from an earlier one, or "degenerate" (too few images to train).
         precision_at: k (1, 2, 8) to the score; None where the node has k images or fewer, or no model.
+        composed_at: the same by the composed decision, the weighted sum of its leaves' distances; empty for a leaf.
+        weight: a trained leaf's in that sum.
         n: number of validation images that show at least one of its segments.
         samples: up to two of its pictures, uint8 [3, h, w] each.
         sheets: its SFAM sheets, as encoded PNG.
@@ -44,12 +46,18 @@ class NodeReport:
     status: Literal["trained", "cached", "degenerate"]
     precision_at: Mapping[int, Score | None]
     n: int
+    composed_at: Mapping[int, Score | None] = field(default_factory=dict)
+    weight: float | None = None
     samples: tuple[NDArray[np.uint8], ...] = ()
     sheets: tuple[bytes, ...] = ()
 
     def score(self, k: int) -> Score | None:
         """Precision at k where there is one."""
         return self.precision_at.get(k)
+
+    def composed_score(self, k: int) -> Score | None:
+        """Precision at k by the composed decision where there is one."""
+        return self.composed_at.get(k)
 
 
 @dataclass(frozen=True, kw_only=True)

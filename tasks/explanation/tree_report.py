@@ -7,6 +7,9 @@ from pathlib import Path
 from tasks.explanation.additive import AdditiveFit
 from tasks.explanation.node_sheet import sample_pictures
 from tasks.explanation.report_record import NodeReport, Score, TreeReport
+from tasks.metric.decision import TreeDecision
+from tasks.metric.evaluation import Precision
+from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import split_view
@@ -21,6 +24,7 @@ def tree_report(
     store: SegmentStore,
     options: TrainingOptions,
     results: Mapping[str, NodeResult],
+    decisions: TreeDecision,
     cached: Collection[str],
     additive: AdditiveFit | None,
     decoded: Path,
@@ -32,6 +36,7 @@ def tree_report(
         store: the data.
         options: how the nodes were trained.
         results: by node.
+        decisions: the composed decisions beside the nodes' own.
         cached: names of the nodes that an earlier run trained.
         additive: the additive fit, if there is one.
         decoded: folder of this machine's decoded splits.
@@ -39,7 +44,9 @@ def tree_report(
     nodes = []
     for node in tree.nodes:
         result = results[node.name]
-        view = split_view(store, "validation", node.class_ids(store.classes), options, decoded)
+        class_ids = node.class_ids(store.classes)
+        view = split_view(store, "validation", class_ids, node_options(options, class_ids, store), decoded)
+        decision = decisions.nodes.get(node.name)
         sheet = Path(result.folder) / "sheet.png"
         nodes.append(
             NodeReport(
@@ -52,7 +59,9 @@ def tree_report(
                 else "cached"
                 if node.name in cached
                 else "trained",
-                precision_at={k: _score(result, k) for k in result.precision.at},
+                precision_at=_scores(result.precision),
+                composed_at=_scores(decision.composed) if decision else {},
+                weight=decisions.weights.get(node.name),
                 n=result.precision.n,
                 samples=tuple(sample_pictures(view, options.seed)),
                 sheets=(sheet.read_bytes(),) if sheet.is_file() else (),
@@ -72,9 +81,11 @@ def tree_report(
     )
 
 
-def _score(result: NodeResult, k: int) -> Score | None:
-    value, interval = result.precision.at[k], result.precision.intervals[k]
-    return Score(value=value, interval=interval) if value is not None and interval is not None else None
+def _scores(precision: Precision) -> dict[int, Score | None]:
+    return {
+        k: Score(value=value, interval=interval) if value is not None and (interval := precision.intervals[k]) else None
+        for k, value in precision.at.items()
+    }
 
 
 def _label_counts(store: SegmentStore) -> dict[str, dict[str, int]]:

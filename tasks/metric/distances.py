@@ -51,7 +51,7 @@ def squared_euclidean_distance(x: Tensor, y: Tensor) -> Tensor:
 
 def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """One minus the cosine, [n, d] and [m, d] -> [n, m] in [0, 2]."""
-    return (1 - _products(_normalised(x), _normalised(y))).clamp(0, 2).to(x.dtype)
+    return (1 - rows_products(_normalised(x), _normalised(y))).clamp(0, 2).to(x.dtype)
 
 
 OWN_DISTANCES: dict[OwnDistance, Callable[[Tensor, Tensor], Tensor]] = {
@@ -66,7 +66,7 @@ def _normalised(x: Tensor) -> Tensor:
     return torch.nn.functional.normalize(x.double(), dim=1)
 
 
-def _products(x: Tensor, y: Tensor) -> Tensor:
+def rows_products(x: Tensor, y: Tensor) -> Tensor:
     """`x @ y.T`, each different row of y once: the last bit of a product depends on its place in the matrix.
 
     Equal references are so at equal distances, and the rule for ties holds for them.
@@ -87,4 +87,4 @@ def _variances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     floor = 1e-30
     var_x, var_y = x.square().mean(dim=1, keepdim=True), y.square().mean(dim=1, keepdim=True).T
     var_x, var_y = torch.where(var_x < floor, 0, var_x), torch.where(var_y < floor, 0, var_y)
-    return var_x, var_y, (var_x + var_y - 2 * _products(x, y) / x.shape[1]).clamp(min=0)
+    return var_x, var_y, (var_x + var_y - 2 * rows_products(x, y) / x.shape[1]).clamp(min=0)

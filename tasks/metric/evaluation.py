@@ -58,12 +58,22 @@ def evaluate(embeddings: Tensor, labels: Tensor, own_distance: OwnDistance, *, i
         own_distance: the distance of the node's loss.
         intervals: whether to compute bootstrap intervals.
     """
-    n = len(embeddings)
+    if len(embeddings) <= min(KS):
+        return Precision.none(len(embeddings))
+    return evaluate_distances(OWN_DISTANCES[own_distance](embeddings, embeddings), labels, intervals=intervals)
+
+
+def evaluate_distances(distances: Tensor, labels: Tensor, *, intervals: bool = True) -> Precision:
+    """The same from the distances.
+
+    Args:
+        distances: float [n, n].
+        labels: int [n].
+        intervals: whether to compute bootstrap intervals.
+    """
+    n = len(labels)
     result = Precision.none(n)
     at, bounds = dict(result.at), dict(result.intervals)
-    if n <= min(KS):
-        return result
-    distances = OWN_DISTANCES[own_distance](embeddings, embeddings)
     for k in KS:
         if n > k:
             shares = precision_per_query(distances, labels, labels, k, exclude_self=True)
@@ -85,8 +95,12 @@ def distance_quantiles(embeddings: Tensor) -> NDArray[np.float32]:
         embeddings = embeddings[torch.linspace(0, len(embeddings) - 1, IMAGES_FOR_QUANTILES).long()]
     if len(embeddings) < 2:
         return np.empty(0, dtype=np.float32)
-    distances = bounded_snr_distance(embeddings, embeddings).numpy()
-    pairs = distances[np.triu_indices(len(distances), k=1)]
+    return pair_quantiles(bounded_snr_distance(embeddings, embeddings))
+
+
+def pair_quantiles(distances: Tensor) -> NDArray[np.float32]:
+    """Quantiles of a distance over all pairs, float32 [1001], from float [n, n] with n >= 2."""
+    pairs = distances.numpy()[np.triu_indices(len(distances), k=1)]
     quantiles: NDArray[np.float32] = np.quantile(pairs, np.linspace(0, 1, QUANTILES)).astype(np.float32)
     return quantiles
 

@@ -24,6 +24,7 @@ CODE = (
     "metric/plan.py",
     "segments/compose.py",
     "segments/decoded.py",
+    "segments/extent.py",
     "segments/framing.py",
     "segments/pictures.py",
 )  # fmt: skip
@@ -51,6 +52,8 @@ def node_identity(
     store_digest: str,
     options: TrainingOptions,
     children: Sequence[str | None],
+    *,
+    silhouette: bool = False,
 ) -> dict[str, Any]:
     """All that a node's weights depend on, as plain values.
 
@@ -60,8 +63,9 @@ def node_identity(
         node: the node.
         class_ids: the classes that it shows; None for every pixel.
         store_digest: of the data.
-        options: how it is trained.
+        options: how it is trained, its own framing and size among them.
         children: SHA-256 of each child's checkpoint, in order; None for a degenerate child.
+        silhouette: whether it sees masks alone.
 
     Raises:
         InputError: the weights to start from are a file that cannot be read.
@@ -76,6 +80,7 @@ def node_identity(
         "store": store_digest,
         "training": training,
         "children": list(children),
+        "silhouette": silhouette,
         "code": code_version(),
     }
 

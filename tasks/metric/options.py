@@ -9,10 +9,11 @@ from tasks.metric.averaging import AVERAGING_WEIGHTS, AveragingWeights
 from tasks.metric.losses import loss_family
 from tasks.metric.model import ModelSpec
 from tasks.segments.compose import FILLS, Fill
-from tasks.segments.framing import FRAMINGS, Framing
 
 Absent = Literal["skip", "blank"]
 ABSENT: tuple[Absent, ...] = get_args(Absent)
+FramingChoice = Literal["full", "crop", "auto"]
+FRAMING_CHOICES: tuple[FramingChoice, ...] = get_args(FramingChoice)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +25,10 @@ class TrainingOptions:
         weights: of the trunk before training: "none", "DEFAULT" or a local file.
         embedding: dimensions of the embedding.
         loss: name of the loss; it brings its miner and its distance.
-        size: edge of the square pictures, pixels.
+        size: edge of the square pictures, pixels; crops of small parts are smaller.
         fill: what stands where a node's segments are not.
-        framing: "full" shows the node the whole frame, "crop" a square about its part, from the full resolution.
+        framing: "full" shows the node the whole frame, "crop" a square about its part, from the full resolution;
+            "auto" crops small parts only (`node_options.node_options` says which).
         absent: "skip" leaves images without any of the node's segments out; "blank" keeps them as filled pictures.
         averaging: how a combined node weighs its children.
         augmentation: what is done to training pictures at random.
@@ -46,7 +48,7 @@ class TrainingOptions:
     loss: str = "triplet"
     size: int = 96
     fill: Fill = "black"
-    framing: Framing = "full"
+    framing: FramingChoice = "full"
     absent: Absent = "skip"
     averaging: AveragingWeights = "equal"
     augmentation: Augmentation = "mirror"
@@ -68,7 +70,7 @@ class TrainingOptions:
         loss_family(self.loss)
         choices: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             ("fill", self.fill, FILLS),
-            ("framing", self.framing, FRAMINGS),
+            ("framing", self.framing, FRAMING_CHOICES),
             ("absent", self.absent, ABSENT),
             ("averaging", self.averaging, AVERAGING_WEIGHTS),
             ("augmentation", self.augmentation, AUGMENTATIONS),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tasks.metric.averaging import AveragingWeights
 from tasks.metric.identity import node_identity, node_key
+from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult, finished_result
 from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import training_data
@@ -28,7 +29,9 @@ def finished_nodes(
     for node in tree.nodes:
         if all(child in finished for child in node.children):
             children = [finished[child].checkpoint_sha256 for child in node.children]
-            key = node_key(node_identity(node, node.class_ids(store.classes), store.digest, options, children))
+            class_ids = node.class_ids(store.classes)
+            own = node_options(options, class_ids, store)
+            key = node_key(node_identity(node, class_ids, store.digest, own, children))
             if result := finished_result(nodes / key, key):
                 finished[node.name] = replace(result, node=node.name)
     return finished
@@ -62,7 +65,8 @@ def untrainable_leaves(
     """
     reasons = {}
     for leaf in tree.leaves:
-        reason = training_data(store, leaf.class_ids(store.classes), options, decoded).degenerate
+        class_ids = leaf.class_ids(store.classes)
+        reason = training_data(store, class_ids, node_options(options, class_ids, store), decoded).degenerate
         if not reason:
             break
         reasons[leaf.name] = reason

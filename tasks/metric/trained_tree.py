@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,19 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError
 from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.decision import Decision, DecisionChoice, TreeDecision
+from tasks.metric.distances import OwnDistance
 from tasks.metric.evaluation import Precision, distance_quantiles
 from tasks.metric.losses import loss_family
 from tasks.metric.model import EmbeddingModel, load_model
+from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
+from tasks.segments.framing import Framing
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree, parse_tree
 
-TREE_VERSION = 1
+TREE_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,11 @@ class TrainedNode:
         reason: why it is degenerate, else "".
         file: its checkpoint, relative to the folder; None if degenerate.
         sha256: the checkpoint's digest.
+        framing: "full" or "crop".
+        size: edge of its pictures, pixels.
         precision: P@K on the validation split that it was trained beside.
+        composed: the same by the composed decision; None for leaves and where there is none.
+        weight: a trained leaf's in the composed decision; 0 for others.
         quantiles: float32 [1001], of the bounded SNR distance among validation pairs; empty if degenerate.
     """
 
@@ -46,7 +54,11 @@ class TrainedNode:
     reason: str
     file: str | None
     sha256: str | None
+    framing: Framing
+    size: int
     precision: Precision
+    composed: Precision | None
+    weight: float
     quantiles: NDArray[np.float32]
 
 
@@ -61,6 +73,8 @@ class TrainedTree:
         source: name of the data set.
         options: how its nodes were trained.
         nodes: by name.
+        decision: which of the root's two decisions is the tree's.
+        composed_quantiles: float32 [1001], of the root's composed distance among validation pairs; empty without one.
         facts: what else was written into tree.json, such as the additive fit.
     """
 
@@ -70,6 +84,8 @@ class TrainedTree:
     source: str
     options: TrainingOptions
     nodes: dict[str, TrainedNode]
+    decision: Decision
+    composed_quantiles: NDArray[np.float32]
     facts: dict[str, Any]
 
     @property
@@ -96,10 +112,25 @@ class TrainedTree:
             self._models[name] = load_model(self.options.model, state)
         return self._models[name]
 
+    def node_options(self, name: str) -> TrainingOptions:
+        """The options with a node's own framing and size."""
+        node = self.nodes[name]
+        return replace(self.options, framing=node.framing, size=node.size)
+
     @property
-    def own_distance(self) -> str:
+    def own_distance(self) -> OwnDistance:
         """Name of the distance by which the nodes find their neighbours."""
         return loss_family(self.options.loss).own_distance
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Trained leaf to its weight in the composed decision; they sum to 1."""
+        return {leaf.name: self.nodes[leaf.name].weight for leaf in self.tree.leaves if self.nodes[leaf.name].file}
+
+    def precision(self, name: str, decision: Decision) -> Precision:
+        """A node's P@K by one of its decisions; by its own where it has no other."""
+        node = self.nodes[name]
+        return node.composed if decision == "composed" and node.composed is not None else node.precision
 
 
 def write_trained_tree(
@@ -108,9 +139,21 @@ def write_trained_tree(
     store: SegmentStore,
     options: TrainingOptions,
     results: Mapping[str, NodeResult],
+    decisions: TreeDecision,
+    choice: DecisionChoice,
     facts: Mapping[str, Any],
 ) -> None:
     """Write a trained tree's folder anew. Files that can be linked are not copied.
+
+    Args:
+        folder: the folder.
+        tree: the tree.
+        store: the data that it was trained on.
+        options: how its nodes were trained.
+        results: every node's.
+        decisions: the composed decisions beside the nodes' own.
+        choice: which of the root's is the tree's; "auto" takes the one that the held-out images prefer.
+        facts: what else to keep; plain values.
 
     Raises:
         InputError: a checkpoint is missing or damaged.
@@ -119,12 +162,18 @@ def write_trained_tree(
         nodes = {}
         for number, node in enumerate(tree.nodes):
             result = results[node.name]
+            own = node_options(options, node.class_ids(store.classes), store)
+            composed = decisions.nodes.get(node.name)
             fields: dict[str, Any] = {
                 "status": result.status,
                 "reason": result.reason,
                 "file": None,
                 "sha256": result.checkpoint_sha256,
+                "framing": own.framing,
+                "size": own.size,
                 "precision": asdict(result.precision),
+                "composed": composed and asdict(composed.composed),
+                "weight": decisions.weights.get(node.name, 0.0),
                 "quantiles": [],
             }
             if result.status == "trained":
@@ -132,7 +181,7 @@ def write_trained_tree(
                 load_checkpoint(result.checkpoint, result.checkpoint_sha256)  # there and whole
                 _link(result.checkpoint, temporary / fields["file"])
                 embeddings = load_checkpoint(result.embeddings)["validation"]
-                fields["quantiles"] = [round(float(value), 6) for value in distance_quantiles(embeddings)]
+                fields["quantiles"] = _rounded(distance_quantiles(embeddings))
             nodes[node.name] = fields
         description = {
             "version": TREE_VERSION,
@@ -142,6 +191,8 @@ def write_trained_tree(
             "tree": tree.to_dict(),
             "options": asdict(options),
             "nodes": nodes,
+            "decision": decisions.chosen(tree.root.name, choice),
+            "composed_quantiles": _rounded(decisions.quantiles),
             "facts": dict(facts),
         }
         if store.segmenter:
@@ -190,6 +241,8 @@ def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:
             source=fields["source"],
             options=TrainingOptions(**{**fields["options"], "device": device}),
             nodes={name: _node(node) for name, node in fields["nodes"].items()},
+            decision=fields["decision"],
+            composed_quantiles=np.array(fields["composed_quantiles"], dtype=np.float32),
             facts=fields["facts"],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -199,8 +252,17 @@ def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:
 
 
 def _node(fields: dict[str, Any]) -> TrainedNode:
-    quantiles = np.array(fields.pop("quantiles"), dtype=np.float32)
-    return TrainedNode(precision=Precision.from_dict(fields.pop("precision")), quantiles=quantiles, **fields)
+    composed = fields.pop("composed")
+    return TrainedNode(
+        precision=Precision.from_dict(fields.pop("precision")),
+        composed=composed and Precision.from_dict(composed),
+        quantiles=np.array(fields.pop("quantiles"), dtype=np.float32),
+        **fields,
+    )
+
+
+def _rounded(quantiles: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 6) for value in quantiles]
 
 
 def _link(source: str | Path, target: str | Path) -> str:

@@ -1,7 +1,7 @@
 """What a node sees of a store: which images, and their composed pictures, batch by batch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from tasks.metric.batches import held_out
 from tasks.metric.options import Absent, TrainingOptions
-from tasks.segments.compose import Fill, compose, present
+from tasks.segments.compose import Fill, compose, present, silhouettes
 from tasks.segments.decoded import DecodedSplit, decode
-from tasks.segments.source import Split
+from tasks.segments.extent import part_area
+from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 
 EVALUATION_BATCH = 128
@@ -29,12 +30,14 @@ class NodeView:
         class_ids: the classes that the node shows; None for every pixel.
         fill: what stands elsewhere.
         indices: int64 [n], the images that the node uses.
+        silhouette: whether it shows the segments' mask alone, white on black, and no photo.
     """
 
     data: DecodedSplit
     class_ids: tuple[int, ...] | None
     fill: Fill
     indices: NDArray[np.int64]
+    silhouette: bool = False
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -55,8 +58,10 @@ class NodeView:
             uint8 [b, 3, h, w] on the device.
         """
         rows = self.indices[positions]
-        images = torch.from_numpy(self.data.images[rows]).to(device)
         label_maps = torch.from_numpy(self.data.label_maps[rows]).to(device)
+        if self.silhouette:
+            return silhouettes(label_maps, self.class_ids)
+        images = torch.from_numpy(self.data.images[rows]).to(device)
         return compose(images, label_maps, self.class_ids, self.fill)
 
     def batches(self, device: str) -> Iterator[Tensor]:
@@ -66,9 +71,7 @@ class NodeView:
 
     def subset(self, chosen: NDArray[np.bool_]) -> "NodeView":
         """The images of the whole split that are chosen, bool [n of the split], of those that the node uses."""
-        return NodeView(
-            data=self.data, class_ids=self.class_ids, fill=self.fill, indices=self.indices[chosen[self.indices]]
-        )
+        return replace(self, indices=self.indices[chosen[self.indices]])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +112,7 @@ def split_view(
         store: the segment store.
         split: which split.
         class_ids: the classes that the node shows; None for every pixel.
-        options: size, fill, framing and absent are used.
+        options: the node's own; size, fill, framing and absent are used.
         decoded: folder of this machine's decoded splits.
 
     Raises:
@@ -120,26 +123,34 @@ def split_view(
 
 
 def training_data(
-    store: SegmentStore, class_ids: tuple[int, ...] | None, options: TrainingOptions, decoded: Path
+    store: SegmentStore,
+    class_ids: tuple[int, ...] | None,
+    options: TrainingOptions,
+    decoded: Path,
+    *,
+    silhouette: bool = False,
 ) -> TrainingData:
     """Open a node's images.
 
     Args:
         store: the segment store.
         class_ids: the classes that the node shows; None for every pixel.
-        options: size, fill, framing, absent and seed are used.
+        options: the node's own; size, fill, framing, absent and seed are used.
         decoded: folder of this machine's decoded splits.
+        silhouette: show the mask alone, white on black.
 
     Raises:
         InputError: a picture of the store cannot be decoded.
     """
-    whole = split_view(store, "train", class_ids, options, decoded)
+    whole, validation = (
+        replace(split_view(store, split, class_ids, options, decoded), silhouette=silhouette) for split in SPLITS
+    )
     chosen = held_out(whole.data.labels, options.seed)
     return TrainingData(
         train=whole.subset(~chosen),
         held_out=whole.subset(chosen),
-        validation=split_view(store, "validation", class_ids, options, decoded),
-        area=_area(whole, decode(store, "train", options.size, decoded)),
+        validation=validation,
+        area=_area(store, whole),
         degenerate=_degenerate(whole),
     )
 
@@ -157,11 +168,8 @@ def _degenerate(view: NodeView) -> str:
     return ""
 
 
-def _area(view: NodeView, full: DecodedSplit) -> float:
+def _area(store: SegmentStore, view: NodeView) -> float:
     """Of the whole photo, also where the node sees a crop."""
     if view.class_ids is None:
         return 1.0
-    if not len(view):
-        return 0.0
-    sample = view.indices[:512]
-    return float(np.isin(full.label_maps[sample], view.class_ids).mean())
+    return part_area(store, view.class_ids) * len(view.data) / max(1, len(view))

@@ -84,6 +84,20 @@ def compose(images: Tensor, label_maps: Tensor, class_ids: Iterable[int] | None,
     return images * keep
 
 
+def silhouettes(label_maps: Tensor, class_ids: Iterable[int] | None) -> Tensor:
+    """The node's mask alone: white where its segments are, black elsewhere (a control, our reading).
+
+    Args:
+        label_maps: uint8 [n, h, w].
+        class_ids: the node's class ids; None for every pixel.
+
+    Returns:
+        uint8 [n, 3, h, w], 0 or 255.
+    """
+    keep = keep_table(class_ids, label_maps.device)[label_maps.long()].to(torch.uint8)
+    return (255 * keep).unsqueeze(1).expand(-1, 3, -1, -1)
+
+
 def _blurred(images: Tensor) -> Tensor:
     """Two passes of a box filter, edges averaged over what is inside the image."""
     radius = max(1, min(images.shape[2:]) // BLUR_SHARE)

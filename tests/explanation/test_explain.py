@@ -9,7 +9,7 @@ from torch import Tensor
 from tasks.explanation.additive import AdditiveFit, fit_additive
 from tasks.explanation.explain import SegmentedPhoto, explain_pair
 from tasks.explanation.record import NodeExplanation, PairExplanation
-from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.decision import node_embeddings
 from tasks.metric.model import normalise
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.framing import frame, resize_image, resize_label_map
@@ -36,11 +36,9 @@ def without_badge(given: SegmentedPhoto) -> SegmentedPhoto:
 
 @pytest.fixture(scope="module")
 def fit(grown: Any) -> AdditiveFit:
-    def record(name: str) -> tuple[Tensor, Tensor]:
-        tensors = load_checkpoint(grown.results[name].embeddings)
-        return tensors["validation"], tensors["validation_indices"]
-
-    made = fit_additive({name: record(name) for name in ("body", "badge")}, record("root"))
+    kept = {name: node_embeddings(grown.results[name])[1] for name in ("body", "badge", "root")}
+    root = kept.pop("root")
+    made = fit_additive(kept, grown.trained.weights, root)
     assert made is not None
     return made
 
@@ -119,7 +117,8 @@ def test_the_pictures_are_filled_as_the_nodes_were_trained(grown: Any, trained: 
 
 def test_crops_are_explained_as_the_nodes_were_trained(grown: Any, trained: TrainedTree) -> None:
     a, b = photo(grown.store, 0), photo(grown.store, 3)
-    cropped = explain_pair(replace(trained, options=replace(trained.options, framing="crop")), a, b)
+    nodes = {name: replace(kept, framing="crop") for name, kept in trained.nodes.items()}
+    cropped = explain_pair(replace(trained, nodes=nodes), a, b)
     whole = explain_pair(trained, a, b)
     for name in ("body", "badge", "figure"):
         class_ids = trained.tree[name].class_ids(trained.classes)
@@ -183,7 +182,7 @@ def test_a_part_that_is_absent_has_no_distance_of_its_own(
     assert [bool(picture.any()) for picture in found.composed] == [of_a, of_b]
     assert node(explanation, "figure").bounded_distance is not None
     assert explanation.additive is not None
-    assert explanation.additive.terms["badge"] == float(of_a != of_b)
+    assert explanation.additive.terms["badge"] == trained.weights["badge"] * (of_a != of_b)
 
 
 def squared(a: np.ndarray, b: np.ndarray) -> float:
@@ -195,9 +194,11 @@ def test_the_additive_reading_is_the_sum_of_the_leaves(grown: Any, trained: Trai
     reading = explain_pair(trained, a, b).additive
     assert reading is not None
     expected = {
-        name: squared(embedded_by_hand(trained, a, name), embedded_by_hand(trained, b, name))
-        for name in ("body", "badge")
+        name: weight * squared(embedded_by_hand(trained, a, name), embedded_by_hand(trained, b, name))
+        for name, weight in trained.weights.items()
     }
+    assert set(expected) == {"body", "badge"}
+    assert sum(reading.weights.values()) == pytest.approx(1)
     assert reading.terms == pytest.approx(expected, rel=1e-3)
     assert reading.total == pytest.approx(sum(expected.values()), rel=1e-3)
     root = squared(embedded_by_hand(trained, a, "root"), embedded_by_hand(trained, b, "root"))
@@ -221,7 +222,7 @@ def test_blank_pictures_are_read_as_they_were_fitted(grown: Any, trained: Traine
     x, y = embedded_by_hand(trained, a, "badge"), embedded_by_hand(trained, b, "badge")
     assert found.bounded_distance == pytest.approx(np.var(x - y) / 2 / (np.var(x) + np.var(y)), rel=1e-3)
     assert reading is not None
-    assert reading.terms["badge"] == pytest.approx(squared(x, y), rel=1e-3)
+    assert reading.terms["badge"] == pytest.approx(trained.weights["badge"] * squared(x, y), rel=1e-3)
 
 
 def test_without_a_fit_or_a_root_there_is_no_additive_reading(grown: Any, trained: TrainedTree) -> None:
@@ -229,3 +230,29 @@ def test_without_a_fit_or_a_root_there_is_no_additive_reading(grown: Any, traine
     assert explain_pair(grown.trained, a, b).additive is None
     rootless = {**trained.nodes, "root": replace(trained.nodes["root"], file=None, status="degenerate")}
     assert explain_pair(replace(trained, nodes=rootless), a, b).additive is None
+
+
+def test_every_combined_node_s_composed_distance_is_its_children_s_added_up(grown: Any, trained: TrainedTree) -> None:
+    a, b = photo(grown.store, 0), without_badge(photo(grown.store, 3))
+    explanation = explain_pair(trained, a, b)
+    body = trained.weights["body"] * squared(embedded_by_hand(trained, a, "body"), embedded_by_hand(trained, b, "body"))
+    assert node(explanation, "body").composed_distance == pytest.approx(body, rel=1e-3)
+    assert node(explanation, "badge").composed_distance == trained.weights["badge"]  # absent in one
+    assert node(explanation, "spot").composed_distance is None  # degenerate: no term
+    for name in ("figure", "root"):
+        found = node(explanation, name)
+        assert found.composed_distance == pytest.approx(body + trained.weights["badge"], rel=1e-3)
+        assert found.composed_precision_at_1 == grown.decisions.nodes[name].composed.at[1]
+    assert node(explanation, "body").composed_precision_at_1 is None
+
+
+def test_the_tree_s_decision_says_how_far_apart_the_photos_are(grown: Any, trained: TrainedTree) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    own = explain_pair(replace(trained, decision="own"), a, b)
+    assert (own.distance, own.percentile) == (own.root.bounded_distance, own.root.percentile)
+    composed = explain_pair(replace(trained, decision="composed"), a, b)
+    assert composed.root.composed_distance is not None
+    assert composed.distance == composed.root.composed_distance / 4
+    closer = (trained.composed_quantiles <= composed.root.composed_distance).mean()
+    assert composed.percentile == pytest.approx(100 * closer, abs=0.3)
+    assert composed.root.bounded_distance == own.root.bounded_distance

@@ -74,6 +74,7 @@ def explanation(leaves: int) -> PairExplanation:
         nodes=tuple(nodes),
         additive=AdditiveReading(
             terms=terms,
+            weights={"hair": 0.5, "hat": 0.5},
             total=total,
             root_distance=0.9,
             predicted_root_distance=0.8,

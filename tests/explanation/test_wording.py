@@ -41,6 +41,7 @@ def test_a_percentile_in_words(percentile: float, words: str, short: str) -> Non
 def reading(residual: float, r_squared: float) -> AdditiveReading:
     return AdditiveReading(
         terms={"hair": 1.0},
+        weights={"hair": 0.5, "hat": 0.5},
         total=1.0,
         root_distance=0.5 + residual,
         predicted_root_distance=0.5,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import InputError
-from tasks.metric.evaluate_tree import evaluate_tree
+from tasks.metric.evaluate_tree import NodeFigures, evaluate_tree
 from tasks.metric.evaluation import Precision
 from tasks.segments.pictures import decode_label_map, encode_label_map
 from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
@@ -29,17 +29,24 @@ def renumbered(row: Row) -> Row:
     return replace(row, mask=encode_label_map(label_map), segments=describe_segments(label_map, OTHER_CLASSES))
 
 
+def own(figures: dict[str, NodeFigures]) -> dict[str, Precision]:
+    return {name: found.own for name, found in figures.items()}
+
+
 def test_on_its_own_store_a_tree_has_the_figures_of_its_training(grown: Any) -> None:
     figures = dict(evaluate_tree(grown.trained, grown.store, grown.decoded))
     assert list(figures) == [node.name for node in grown.tree.nodes]
-    assert figures == {name: result.precision for name, result in grown.results.items()}
-    assert figures["spot"] == Precision.none(4)
+    assert own(figures) == {name: result.precision for name, result in grown.results.items()}
+    assert figures["spot"] == NodeFigures(own=Precision.none(4), composed=None)
+    composed = {name: found.composed for name, found in figures.items() if found.composed}
+    assert composed == {name: decision.composed for name, decision in grown.decisions.nodes.items()}
+    assert set(composed) == {"figure", "root"}
 
 
 def test_classes_are_matched_by_name(grown: Any, tmp_path: Path) -> None:
     store = rewritten(grown.store, tmp_path / "store", renumbered, OTHER_CLASSES)
     figures = dict(evaluate_tree(grown.trained, store, tmp_path / "decoded"))
-    assert figures == {name: result.precision for name, result in grown.results.items()}
+    assert own(figures) == {name: result.precision for name, result in grown.results.items()}
 
 
 def test_the_validation_split_alone_is_evaluated(
@@ -47,14 +54,14 @@ def test_the_validation_split_alone_is_evaluated(
 ) -> None:
     store = make_store(tmp_path / "store", train=4, validation=10)
     figures = dict(evaluate_tree(grown.trained, store, tmp_path / "decoded"))
-    assert {name: precision.n for name, precision in figures.items()} == {
+    assert {name: precision.n for name, precision in own(figures).items()} == {
         "body": 10,
         "badge": 10,
         "figure": 10,
         "spot": 4,
         "root": 10,
     }
-    at_1 = figures["badge"].at[1]
+    at_1 = figures["badge"].own.at[1]
     assert at_1 is not None and at_1 > 0.9
 
 
@@ -64,7 +71,7 @@ def test_labels_that_training_never_saw_are_told_apart_too(grown: Any, tmp_path:
         grown.store, tmp_path / "store", lambda row: replace(row, label=names[row.label]), grown.store.classes
     )
     figures = dict(evaluate_tree(grown.trained, store, tmp_path / "decoded"))
-    assert figures["root"] == grown.results["root"].precision
+    assert figures["root"].own == grown.results["root"].precision
 
 
 def test_a_part_that_no_image_has_has_no_figures(grown: Any, tmp_path: Path) -> None:
@@ -74,7 +81,7 @@ def test_a_part_that_no_image_has_has_no_figures(grown: Any, tmp_path: Path) -> 
         return replace(row, mask=encode_label_map(label_map))
 
     store = rewritten(grown.store, tmp_path / "store", without_badge, grown.store.classes)
-    assert dict(evaluate_tree(grown.trained, store, tmp_path / "decoded"))["badge"] == Precision.none(0)
+    assert dict(evaluate_tree(grown.trained, store, tmp_path / "decoded"))["badge"].own == Precision.none(0)
 
 
 def test_a_store_without_a_class_of_the_tree_is_refused(grown: Any, tmp_path: Path) -> None:

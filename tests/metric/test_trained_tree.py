@@ -9,6 +9,7 @@ import torch
 
 from tasks.errors import InputError
 from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.decision import DecisionChoice
 from tasks.metric.evaluation import Precision
 from tasks.metric.model import embed
 from tasks.metric.trained_tree import open_trained_tree, write_trained_tree
@@ -16,12 +17,15 @@ from tasks.metric.training_data import training_data
 from tasks.segments.store import open_store
 
 
+def write(grown: Any, folder: Path, choice: DecisionChoice = "auto", **changed: Any) -> None:
+    given = {"tree": grown.tree, "store": grown.store, "options": grown.options, "results": grown.results}
+    write_trained_tree(folder, **{**given, "decisions": grown.decisions, "facts": {}, **changed}, choice=choice)
+
+
 @pytest.fixture
 def folder(grown: Any, tmp_path: Path) -> Path:
     """A trained tree's folder that a test may change."""
-    write_trained_tree(
-        tmp_path / "model", grown.tree, grown.store, grown.options, grown.results, {"additive": {"slope": 0.5}}
-    )
+    write(grown, tmp_path / "model", facts={"additive": {"slope": 0.5}})
     return tmp_path / "model"
 
 
@@ -42,6 +46,42 @@ def test_a_trained_tree_comes_back_as_it_was_written(grown: Any, folder: Path) -
         result = grown.results[name]
         assert (node.status, node.reason, node.sha256) == (result.status, result.reason, result.checkpoint_sha256)
         assert node.precision == result.precision
+        assert (node.framing, node.size) == ("full", 32)
+        decision = grown.decisions.nodes.get(name)
+        assert node.composed == (decision and decision.composed)
+    assert trained.weights == grown.decisions.weights
+    assert set(trained.weights) == {"body", "badge"}
+    assert trained.precision("root", "composed") == grown.decisions.nodes["root"].composed
+    assert trained.precision("body", "composed") == trained.precision("body", "own")
+
+
+def test_the_decision_is_the_asked_for_one_or_what_held_out_images_prefer(grown: Any, tmp_path: Path) -> None:
+    asked: tuple[DecisionChoice, ...] = ("own", "composed")
+    for choice in asked:
+        write(grown, tmp_path / "model", choice)
+        assert open_trained_tree(tmp_path / "model").decision == choice
+    root = grown.decisions.nodes["root"]
+    for own, composed, expected in ((0.5, 0.6, "composed"), (0.6, 0.5, "own"), (0.5, 0.5, "own")):
+        nodes = {"root": replace(root, held_out_own=own, held_out_composed=composed)}
+        write(grown, tmp_path / "model", decisions=replace(grown.decisions, nodes=nodes))
+        assert open_trained_tree(tmp_path / "model").decision == expected
+    write(grown, tmp_path / "model", "composed", decisions=replace(grown.decisions, nodes={}))
+    assert open_trained_tree(tmp_path / "model").decision == "own"  # there is no other
+
+
+def test_a_node_s_own_framing_and_size_are_kept(grown: Any, tmp_path: Path) -> None:
+    options = replace(grown.options, framing="auto", size=64)
+    write(grown, tmp_path / "model", options=options)
+    trained = open_trained_tree(tmp_path / "model")
+    # The body is 38 x 40 pixels of 48 x 48, the badge 22 x 20.
+    assert {name: (node.framing, node.size) for name, node in trained.nodes.items()} == {
+        "body": ("full", 64),
+        "badge": ("full", 64),
+        "figure": ("full", 64),
+        "spot": ("crop", 32),
+        "root": ("full", 64),
+    }
+    assert trained.node_options("spot") == replace(options, framing="crop", size=32)
 
 
 def test_a_node_s_model_embeds_as_it_did_when_it_was_trained(grown: Any, folder: Path) -> None:
@@ -81,7 +121,7 @@ def test_the_device_is_chosen_where_the_tree_is_opened(folder: Path) -> None:
 
 def test_a_tree_that_was_there_is_replaced_whole(grown: Any, folder: Path) -> None:
     (folder / "leftover").write_text("x", encoding="utf-8")
-    write_trained_tree(folder, grown.tree, grown.store, grown.options, grown.results, {})
+    write(grown, folder)
     assert not (folder / "leftover").exists()
     assert [entry.name for entry in folder.parent.iterdir()] == ["model"]
     assert open_trained_tree(folder).facts == {}
@@ -111,7 +151,7 @@ def test_files_that_cannot_be_linked_are_copied(grown: Any, tmp_path: Path, monk
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr("os.link", link)
-    write_trained_tree(tmp_path / "model", grown.tree, grown.store, grown.options, grown.results, {})
+    write(grown, tmp_path / "model")
     trained = open_trained_tree(tmp_path / "model")
     assert trained.model("figure") is not None
     file = trained.nodes["figure"].file
@@ -124,7 +164,7 @@ def test_the_store_s_segmenter_comes_along(grown: Any, make_store: Any, tmp_path
     (tmp_path / "store" / "segmenter").mkdir()
     (tmp_path / "store" / "segmenter" / "config.json").write_text("{}", encoding="utf-8")
     store = open_store(tmp_path / "store")
-    write_trained_tree(tmp_path / "model", grown.tree, store, grown.options, grown.results, {})
+    write(grown, tmp_path / "model", store=store)
     segmenter = open_trained_tree(tmp_path / "model").segmenter
     assert segmenter == tmp_path / "model" / "segmenter"
     assert (segmenter / "config.json").read_text(encoding="utf-8") == "{}"
@@ -147,7 +187,7 @@ def test_a_damaged_checkpoint_is_named(damage: str, folder: Path) -> None:
 def test_a_missing_result_file_leaves_the_tree_that_was_there(grown: Any, folder: Path) -> None:
     lost = {**grown.results, "root": replace(grown.results["root"], folder=str(folder / "nowhere"))}
     with pytest.raises((InputError, OSError)):
-        write_trained_tree(folder, grown.tree, grown.store, grown.options, lost, {})
+        write(grown, folder, results=lost)
     assert open_trained_tree(folder).model("root") is not None
     assert [entry.name for entry in folder.parent.iterdir()] == ["model"]
 
@@ -155,7 +195,7 @@ def test_a_missing_result_file_leaves_the_tree_that_was_there(grown: Any, folder
 def test_a_missing_checkpoint_is_wrong_input(grown: Any, folder: Path) -> None:
     lost = {**grown.results, "root": replace(grown.results["root"], folder=str(folder / "nowhere"))}
     with pytest.raises(InputError, match="cannot be read"):
-        write_trained_tree(folder, grown.tree, grown.store, grown.options, lost, {})
+        write(grown, folder, results=lost)
 
 
 def test_a_folder_without_a_tree_is_named(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.segments.compose import FILLS, Fill, compose, keep_table, present
+from tasks.segments.compose import FILLS, Fill, compose, keep_table, present, silhouettes
 
 
 def photos(n: int = 2, height: int = 6, width: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -121,3 +121,12 @@ def test_an_unknown_fill_is_refused_with_the_choices() -> None:
     images, label_maps = photos()
     with pytest.raises(ValueError, match="unknown fill 'white': one of black, mean, blur, background"):
         compose(images, label_maps, (1,), "white")  # type: ignore[arg-type]
+
+
+def test_a_silhouette_is_the_mask_alone() -> None:
+    label_maps = torch.tensor([[[0, 1], [2, 1]], [[2, 2], [0, 0]]], dtype=torch.uint8)
+    got = silhouettes(label_maps, (1, 2))
+    assert (got.shape, got.dtype) == ((2, 3, 2, 2), torch.uint8)
+    for channel in range(3):
+        assert got[:, channel].tolist() == [[[0, 255], [255, 255]], [[255, 255], [0, 0]]]
+    assert (silhouettes(label_maps, None) == 255).all()

@@ -1,0 +1,64 @@
+"""Two nodes compared by a paired bootstrap over the images that both have (our reading)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tasks.metric.composed import PartEmbeddings
+from tasks.metric.distances import OWN_DISTANCES, OwnDistance
+from tasks.metric.precision import bootstrap_interval, precision_per_query
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How much higher one P@1 is than another.
+
+    Attributes:
+        value: in [-1, 1].
+        interval: its 95 % interval.
+        n: images that both have.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    n: int
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the interval holds 0."""
+        return self.interval[0] <= 0 <= self.interval[1]
+
+
+def compare_nodes(
+    one: PartEmbeddings, other: PartEmbeddings, labels: Tensor, own_distance: OwnDistance
+) -> Difference | None:
+    """P@1 of `one` minus P@1 of `other`, both among the same images: queries and references alike.
+
+    Args:
+        one, other: two nodes' embeddings of one split; indices ascend.
+        labels: int64, of the whole split.
+        own_distance: of their loss.
+
+    Returns:
+        The difference; None for fewer than two images that both have.
+    """
+    shared = one.indices[torch.isin(one.indices, other.indices)]
+    if len(shared) < 2:
+        return None
+    measure = OWN_DISTANCES[own_distance]
+    mine, others = (part.embeddings[torch.isin(part.indices, shared)] for part in (one, other))
+    return compare_distances(measure(mine, mine), measure(others, others), labels[shared])
+
+
+def compare_distances(one: Tensor, other: Tensor, labels: Tensor) -> Difference:
+    """P@1 by one distance minus P@1 by another, among the same images.
+
+    Args:
+        one, other: float [n, n].
+        labels: int64 [n].
+    """
+    first, second = (precision_per_query(distances, labels, labels, 1, exclude_self=True) for distances in (one, other))
+    difference = (first - second).numpy()
+    return Difference(value=float(np.mean(difference)), interval=bootstrap_interval(difference), n=len(labels))

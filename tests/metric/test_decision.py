@@ -1,0 +1,77 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.metric.composed import composed_distance, composed_precision, side_by_side
+from tasks.metric.decision import NodeDecision, decide, label_numbers, mean_precision, node_embeddings
+from tasks.metric.evaluation import Precision, evaluate
+from tasks.metric.part_weights import learn_part_weights
+
+
+def test_labels_are_numbered_in_the_store_s_order(grown: Any) -> None:
+    # The drawings' labels alternate: day, night, ...
+    assert label_numbers(grown.store, "train").tolist() == [0, 1] * 20
+    assert label_numbers(grown.store, "validation").tolist() == [0, 1] * 8
+
+
+def test_weights_are_learned_on_the_held_out_images(grown: Any) -> None:
+    leaves = {name: node_embeddings(grown.results[name])[0] for name in ("body", "badge")}
+    held_out = sorted(set(leaves["body"].indices.tolist()) | set(leaves["badge"].indices.tolist()))
+    labels = label_numbers(grown.store, "train")[held_out]
+    assert grown.decisions.weights == learn_part_weights(leaves, torch.tensor(held_out), labels)
+
+
+def test_combined_nodes_have_both_decisions(grown: Any) -> None:
+    assert set(grown.decisions.nodes) == {"figure", "root"}
+    for name, decision in grown.decisions.nodes.items():
+        held_out, validation = node_embeddings(grown.results[name])
+        leaves = [node_embeddings(grown.results[leaf]) for leaf in ("body", "badge")]
+        for number, (part, split) in enumerate(((held_out, "train"), (validation, "validation"))):
+            below = dict(zip(("body", "badge"), (leaf[number] for leaf in leaves), strict=True))
+            labels = label_numbers(grown.store, split)[part.indices]
+            composed = composed_precision(below, grown.decisions.weights, part.indices, labels)
+            if split == "validation":
+                assert decision.composed == composed
+            else:
+                own = evaluate(part.embeddings, labels, "squared_euclidean")
+                assert (decision.held_out_own, decision.held_out_composed) == (
+                    mean_precision(own),
+                    mean_precision(composed),
+                )
+
+
+def test_quantiles_are_those_of_the_root_s_composed_distance(grown: Any) -> None:
+    leaves = {name: node_embeddings(grown.results[name])[1] for name in ("body", "badge")}
+    vectors = side_by_side(leaves, grown.decisions.weights, torch.arange(16))
+    distances = composed_distance(vectors, vectors).numpy()
+    pairs = [distances[i, j] for i in range(16) for j in range(i)]
+    expected = np.quantile(pairs, np.linspace(0, 1, 1001))
+    np.testing.assert_allclose(grown.decisions.quantiles, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_degenerate_node_has_no_decision(grown: Any) -> None:
+    def lost(*names: str) -> dict[str, Any]:
+        return {**grown.results, **{name: replace(grown.results[name], status="degenerate") for name in names}}
+
+    rootless = decide(grown.tree, grown.store, lost("root"), "squared_euclidean")
+    assert set(rootless.nodes) == {"figure"}
+    assert rootless.chosen("root", "composed") == "own"
+    leafless = decide(grown.tree, grown.store, lost("body", "badge"), "squared_euclidean")
+    assert (leafless.weights, leafless.nodes, len(leafless.quantiles)) == ({}, {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("own", "composed", "expected"),
+    [(0.5, 0.6, "composed"), (0.6, 0.5, "own"), (0.5, 0.5, "own"), (None, None, "own"), (None, 0.2, "composed")],
+)
+def test_held_out_images_prefer_the_higher_figure(own: float | None, composed: float | None, expected: str) -> None:
+    decision = NodeDecision(composed=Precision.none(3), held_out_own=own, held_out_composed=composed)
+    assert decision.preferred == expected
+
+
+def test_the_mean_is_over_the_figures_that_there_are() -> None:
+    assert mean_precision(replace(Precision.none(3), at={1: 0.5, 2: 0.7, 8: None})) == pytest.approx(0.6)
+    assert mean_precision(Precision.none(0)) is None
