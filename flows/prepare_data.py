@@ -8,7 +8,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
-from flows.parameters import PrepareParameters
+from flows.parameters import Labelled, PrepareParameters
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
@@ -55,6 +55,9 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
         classes, digest = classes or loaded.classes, loaded.digest
     if not classes:
         raise InputError("the photos have no masks: give --segmenter NAME, or --masks and --classes")
+    photos = parameters.photos
+    if isinstance(photos, Labelled) and photos.label_segment is not None:
+        say(f"reading every mask once: the label is whether a photo has the segment {photos.label_segment}")
     plans = plan_shards(source, classes, digest)
     folder = str(segmenter) if digest else None
     with training_resources(settings):
