@@ -84,7 +84,9 @@ def prepare(
     images: Annotated[Path | None, typer.Option(help="folder of photos")] = None,
     masks: Annotated[Path | None, typer.Option(help="folder of their masks: PNG, class ids")] = None,
     classes: Annotated[Path | None, typer.Option(help="classes.json, or a table by its preset's name")] = None,
-    labels: Annotated[Path | None, typer.Option(help="labels.csv with a column id")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="labels.csv with a column id; not needed with --label-segment")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="a Hugging Face data set, by name or Parquet file")] = None,
     image_column: Annotated[str, typer.Option(help="of the data set")] = "image",
     mask_column: Annotated[str | None, typer.Option(help="of the data set")] = None,

@@ -36,7 +36,11 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     """
     settings = load_settings()
     check_engine(settings)
-    source, store = parameters.photos.source(), parameters.out.resolve()
+    photos, store = parameters.photos, parameters.out.resolve()
+    source = photos.source()
+    if isinstance(photos, Labelled) and photos.label_segment is not None:
+        say(f"reading every mask once: the label is whether a photo has the segment {photos.label_segment}")
+        source.items()  # kept for later; what is wrong with the masks is said before a segmenter is trained
     classes, segmenter = source.classes(), store / "segmenter"
     notes: dict[str, Any] = {}
     with training_resources(settings):
@@ -55,9 +59,6 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
         classes, digest = classes or loaded.classes, loaded.digest
     if not classes:
         raise InputError("the photos have no masks: give --segmenter NAME, or --masks and --classes")
-    photos = parameters.photos
-    if isinstance(photos, Labelled) and photos.label_segment is not None:
-        say(f"reading every mask once: the label is whether a photo has the segment {photos.label_segment}")
     plans = plan_shards(source, classes, digest)
     folder = str(segmenter) if digest else None
     with training_resources(settings):

@@ -56,6 +56,9 @@ class FolderSource:
         limit: take only so many photos, in the same proportions of labels; None takes all.
         seed: of the split and of the sample.
         name: of the data set; empty for the name of the folder that holds `images`.
+
+    Raises:
+        InputError: there is no CSV file, and the label or the group is a column.
     """
 
     images: Path
@@ -73,6 +76,13 @@ class FolderSource:
         if not self.name:
             # The only way to fill a field of a frozen dataclass in from another one.
             object.__setattr__(self, "name", self.images.resolve().parent.name)
+        if self.labels is None and isinstance(self.label, str):
+            raise InputError(
+                f"photos need labels: give a labels.csv with the columns {ID_COLUMN} and {self.label}, "
+                "or a segment whose presence is the label"
+            )
+        if self.labels is None and self.group is not None:
+            raise InputError(f"the group {self.group!r} is a column of labels.csv: give that file too")
 
     def classes(self) -> dict[int, str]:
         """Class id to name; empty without masks.
@@ -96,7 +106,7 @@ class FolderSource:
         """
         files = self._photos()
         listed = self.labels or self.images
-        rows = self._rows(self.labels) if self.labels is not None else self._unlisted(list(files))
+        rows = [_Row(image_id, "", "") for image_id in files] if self.labels is None else self._rows(self.labels)
         missing = [row.image_id for row in rows if row.image_id not in files]
         if missing:
             raise InputError(
@@ -205,17 +215,6 @@ class FolderSource:
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputError(f"labels file {labels} cannot be read ({error}): save it as CSV in UTF-8") from error
         return [_Row(_cell(row, ID_COLUMN), _cell(row, label), _cell(row, self.group)) for row in rows]
-
-    def _unlisted(self, image_ids: list[str]) -> list[_Row]:
-        """Every photo, where no CSV file lists them."""
-        if isinstance(self.label, str):
-            raise InputError(
-                f"photos need labels: give a labels.csv with the columns {ID_COLUMN} and {self.label}, "
-                "or a segment whose presence is the label"
-            )
-        if self.group is not None:
-            raise InputError(f"the group {self.group!r} is a column of labels.csv: give that file too")
-        return [_Row(image_id, "", "") for image_id in image_ids]
 
 
 def _suffixes() -> tuple[str, ...]:

@@ -98,6 +98,7 @@ def test_prepare_labels_by_a_segment(tmp_path: Path) -> None:
     assert {name: label == "corner" for name, label in zip(labels["image_id"], labels["label"], strict=True)} == {
         name: int(name) >= 12 for name in labels["image_id"]
     }
+    refused(heml(*folder[:3], "--out", store, home=tmp_path / "home"), "labels.csv", "id and label")
     refused(heml(*prepare, "roof", home=tmp_path / "home"), "'roof'", "ground, box, corner")
     refused(heml(*prepare, "corner", "--label", "kind", home=tmp_path / "home"), "'kind'", "'corner'", "give one")
 
