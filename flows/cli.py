@@ -85,12 +85,20 @@ def prepare(
     known_masks: Annotated[int | None, typer.Option(help="keep the masks of so many portraits only")] = None,
     images: Annotated[Path | None, typer.Option(help="folder of photos")] = None,
     masks: Annotated[Path | None, typer.Option(help="folder of their masks: PNG, class ids")] = None,
-    classes: Annotated[Path | None, typer.Option(help="classes.json: class id to name")] = None,
-    labels: Annotated[Path | None, typer.Option(help="labels.csv with a column id")] = None,
+    classes: Annotated[Path | None, typer.Option(help="classes.json, or a table by its preset's name")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="labels.csv with a column id; not needed with --label-segment")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="a Hugging Face data set, by name or Parquet file")] = None,
     image_column: Annotated[str, typer.Option(help="of the data set")] = "image",
     mask_column: Annotated[str | None, typer.Option(help="of the data set")] = None,
-    label: Annotated[str, typer.Option(help="the label's column")] = "label",
+    subset: Annotated[str | None, typer.Option(help="of the data set: its configuration on the hub")] = None,
+    revision: Annotated[str | None, typer.Option(help="of the data set: branch, tag or commit")] = None,
+    label: Annotated[str | None, typer.Option(help="the label's column (default label)")] = None,
+    label_segment: Annotated[
+        str | None, typer.Option(help="instead: the label is whether this segment is there")
+    ] = None,
+    label_share: Annotated[float, typer.Option(help="least share of the pixels that it must have")] = 0.0,
     group: Annotated[str | None, typer.Option(help="a protected attribute's column")] = None,
     segmenter: Annotated[str | None, typer.Option(help="SegFormer by name or folder, for photos without masks")] = None,
     fit_segmenter: Annotated[bool, typer.Option(help="train one on the photos that have masks")] = False,
@@ -103,7 +111,8 @@ def prepare(
     from pydantic import ValidationError
 
     photos: dict[str, Any]
-    split = {"label": label, "group": group, "classes": classes, "validation": val, "limit": limit, "seed": seed}
+    split = {"group": group, "classes": classes, "validation": val, "limit": limit, "seed": seed}
+    split |= {"label": label, "label_segment": label_segment, "label_share": label_share}
     if (portraits is not None) + (images is not None) + (dataset is not None) != 1:
         raise InputError("prepare takes one source of photos: --portraits N, --images FOLDER or --dataset NAME")
     with _prefect():
@@ -118,11 +127,10 @@ def prepare(
                 "known_masks": known_masks,
             }
         elif images is not None:
-            if labels is None:
-                raise InputError("photos need labels: give --labels labels.csv with the columns id and " + label)
             photos = {"kind": "folder", "images": images, "masks": masks, "labels": labels, **split}
         else:
-            photos = {"kind": "dataset", "name": dataset, "image": image_column, "mask": mask_column, **split}
+            columns = {"image": image_column, "mask": mask_column}
+            photos = {"kind": "dataset", "name": dataset, "subset": subset, "revision": revision, **columns, **split}
         try:
             parameters = PrepareParameters.model_validate(
                 {

@@ -1,16 +1,18 @@
 """Parameters of the flows: pydantic models, so that Prefect's UI draws a form for each."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.errors import InputError
 from tasks.metric.decision import DecisionChoice
 from tasks.metric.options import TrainingOptions
 from tasks.segments.dataset_source import DatasetSource
 from tasks.segments.folder_source import FolderSource
 from tasks.segments.hidden_masks import HiddenMasks
 from tasks.segments.portraits import PortraitSource, PortraitSpec
+from tasks.segments.segment_label import SegmentLabel
 from tasks.segments.source import Source
 
 
@@ -33,43 +35,73 @@ class Portraits(Parameters):
         return portraits if self.known_masks is None else HiddenMasks(portraits, self.known_masks)
 
 
-class Folder(Parameters):
-    """A folder of photos, with or without masks."""
+class Labelled(Parameters):
+    """What photos from outside share: a label from a column or from the masks, and how they are split."""
 
-    kind: Literal["folder"] = "folder"
-    images: Path
-    labels: Path = Field(description="a CSV file with a column `id` (the photo's file name without its ending)")
-    label: str = Field(description="the column of the label")
+    label: str | None = Field(None, description="the column of the label; by default `label`")
+    label_segment: str | None = Field(
+        None, description="instead of a column: the label is whether a photo has this segment; each mask is read for it"
+    )
+    label_share: float = Field(
+        0.0, ge=0, lt=1, description="least share of the photo's pixels that makes the segment count; 0: any pixel"
+    )
     group: str | None = Field(None, description="the column of a protected attribute")
-    masks: Path | None = Field(None, description="PNG files, one byte a pixel: the class id")
-    classes: Path | None = Field(None, description="classes.json: class id to name")
-    validation: float = Field(0.2, gt=0, lt=1, description="share of the photos in the validation split")
+    classes: Path | None = Field(
+        None,
+        description="classes.json (class id to name), ADE20K's objectInfo150.txt, or a tree preset's table by name",
+    )
+    validation: float = Field(0.2, gt=0, lt=1, description="share of the validation split, where the photos have none")
     limit: int | None = Field(None, gt=0, description="take so many photos only, stratified by label")
     seed: int = 0
 
+    def shared_fields(self) -> dict[str, Any]:
+        """What every source of labelled photos takes.
+
+        Raises:
+            InputError: both a column and a segment are to be the label, or a share is given without a segment.
+        """
+        label: str | SegmentLabel = self.label or "label"
+        if self.label_segment is not None:
+            if self.label is not None:
+                raise InputError(
+                    f"the label is either the column {self.label!r} or the segment {self.label_segment!r}: give one"
+                )
+            label = SegmentLabel(segment=self.label_segment, share=self.label_share)
+        elif self.label_share:
+            raise InputError(f"the label's share {self.label_share} is that of a segment: name the segment too")
+        shared = self.model_dump(include={"group", "validation", "limit", "seed"})
+        return {"label": label, "class_names": self.classes, **shared}
+
+
+class Folder(Labelled):
+    """A folder of photos, with or without masks."""
+
+    kind: Literal["folder"] = "folder"
+    images: Path = Field(description="photos, or the sub-folders training and validation of photos")
+    labels: Path | None = Field(
+        None, description="a CSV file with a column `id` (the photo's file name without its ending)"
+    )
+    masks: Path | None = Field(None, description="PNG files, one byte a pixel: the class id")
+
     def source(self) -> Source:
         """The source of photos."""
-        return FolderSource(class_names=self.classes, **self.model_dump(exclude={"kind", "classes"}))
+        return FolderSource(images=self.images, labels=self.labels, masks=self.masks, **self.shared_fields())
 
 
-class Dataset(Parameters):
+class Dataset(Labelled):
     """A data set of the Hugging Face hub, or a local Parquet file of the same layout."""
 
     kind: Literal["dataset"] = "dataset"
     name: str
-    label: str
+    subset: str | None = Field(None, description="its configuration on the hub, such as scene_parsing")
+    revision: str | None = Field(None, description="its branch, tag or commit on the hub")
     image: str = "image"
     mask: str | None = None
-    group: str | None = None
-    classes: Path | None = None
-    validation: float = Field(0.2, gt=0, lt=1)
-    limit: int | None = Field(None, gt=0)
-    seed: int = 0
 
     def source(self) -> Source:
         """The source of photos."""
-        fields = self.model_dump(exclude={"kind", "classes", "name"})
-        return DatasetSource(dataset=self.name, class_names=self.classes, **fields)
+        columns = self.model_dump(include={"subset", "revision", "image", "mask"})
+        return DatasetSource(dataset=self.name, **columns, **self.shared_fields())
 
 
 class PrepareParameters(Parameters):

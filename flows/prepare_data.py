@@ -8,7 +8,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
-from flows.parameters import PrepareParameters
+from flows.parameters import Labelled, PrepareParameters
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
@@ -36,7 +36,11 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     """
     settings = load_settings()
     check_engine(settings)
-    source, store = parameters.photos.source(), parameters.out.resolve()
+    photos, store = parameters.photos, parameters.out.resolve()
+    source = photos.source()
+    if isinstance(photos, Labelled) and photos.label_segment is not None:
+        say(f"reading every mask once: the label is whether a photo has the segment {photos.label_segment}")
+        source.items()  # kept for later; what is wrong with the masks is said before a segmenter is trained
     classes, segmenter = source.classes(), store / "segmenter"
     notes: dict[str, Any] = {}
     with training_resources(settings):

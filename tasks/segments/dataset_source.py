@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.errors import InputError
-from tasks.segments.folder_source import check_class_names, read_class_names
+from tasks.segments.class_names import check_class_names, class_table_names, read_class_names
 from tasks.segments.pictures import as_jpeg_or_png, check_label_map, decode_label_map
+from tasks.segments.segment_label import SegmentLabel, label_by_segment
 from tasks.segments.source import Item, Photo, Split
 from tasks.segments.stratify import arrange_items
 
@@ -38,11 +39,11 @@ class DatasetSource:
         dataset: name on the hub, or a Parquet file, or a folder of Parquet files.
         image: column of photos.
         label: column of what the metric is to tell apart: text, whole number, yes/no, or a class label (its name is
-            taken).
+            taken); or the segment that decides it.
         mask: column of label maps, or None; a photo whose cell is empty is left to the segmenter.
         group: column of a protected attribute, or None.
-        class_names: JSON file as for `FolderSource`, or pairs of class id and name, or None to take them from the
-            data set: a class label inside a nested column, or a column `segments` as the segment store has it.
+        class_names: class table as `read_class_names` takes it, or pairs of class id and name, or None to take them
+            from the data set: a class label inside a nested column, or a column `segments` as the segment store has it.
         subset: the data set's configuration on the hub, or None.
         revision: branch, tag or commit on the hub, or None for the newest.
         validation: share of the validation split, where the data set has none.
@@ -53,7 +54,7 @@ class DatasetSource:
 
     dataset: str
     image: str = "image"
-    label: str = "label"
+    label: str | SegmentLabel = "label"
     mask: str | None = None
     group: str | None = None
     class_names: Path | tuple[tuple[int, str], ...] | None = None
@@ -83,22 +84,26 @@ class DatasetSource:
             return check_class_names(dict(self.class_names), "class_names")
         found = _class_names(_open(self))
         if not found:
-            raise InputError(f"data set {self.dataset} does not name the classes of its masks: give a classes.json")
+            raise InputError(
+                f"data set {self.dataset} does not name the classes of its masks: give a classes.json, "
+                f"or one of {', '.join(class_table_names())}"
+            )
         return check_class_names(found, f"data set {self.dataset}")
 
     def items(self) -> tuple[Item, ...]:
         """All photos, by their row.
 
         Raises:
-            InputError: the data set cannot be opened, lacks a column or a label, or has fewer than two labels.
+            InputError: the data set cannot be opened, lacks a column or a label, has fewer than two labels, or as
+                `label_by_segment`.
         """
         opened = _open(self)
         facts = [json.dumps(self.classes(), sort_keys=True), opened.version, self.image, self.mask]
         version = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         items = []
         for split, table in opened.tables.items():
-            labels = _texts(table, self.label, self.dataset)
-            groups = _texts(table, self.group, self.dataset) if self.group is not None else [""] * len(labels)
+            label = self.label if isinstance(self.label, str) else None
+            labels, groups = (_texts(table, column, self.dataset) for column in (label, self.group))
             items += [
                 Item(
                     image_id=f"{split}-{row:07d}" if opened.own_splits else f"{row:07d}",
@@ -109,6 +114,8 @@ class DatasetSource:
                 )
                 for row, (label, group) in enumerate(zip(labels, groups, strict=True))
             ]
+        if isinstance(self.label, SegmentLabel):
+            items = label_by_segment(self, items, self.label)
         return arrange_items(
             items,
             where=f"data set {self.dataset}",
@@ -134,13 +141,22 @@ class DatasetSource:
         if data is None:
             raise InputError(f"{where} is empty: leave the row out")
         data, pixels = as_jpeg_or_png(data, where)
-        label_map: NDArray[np.uint8] | None = None
-        mask = self._cell(item, self.mask)[0] if self.mask is not None else None
-        if mask is not None:
-            where = f"{self.mask} of row {item.image_id} in {self.dataset}"
-            label_map = decode_label_map(mask, where)
-            check_label_map(label_map, pixels, self.classes(), where, "the class table")
+        label_map = self.load_label_map(item)
+        if label_map is not None:
+            check_label_map(label_map, pixels, self.classes(), self._mask_of(item), "the class table")
         return Photo(data, path or item.image_id, label_map)
+
+    def load_label_map(self, item: Item) -> NDArray[np.uint8] | None:
+        """Read a photo's label map alone, uint8 [h, w]; None if it has none.
+
+        Raises:
+            InputError: it cannot be read, or is not one byte a pixel.
+        """
+        mask = self._cell(item, self.mask)[0] if self.mask is not None else None
+        return decode_label_map(mask, self._mask_of(item)) if mask is not None else None
+
+    def _mask_of(self, item: Item) -> str:
+        return f"{self.mask} of row {item.image_id} in {self.dataset}"
 
     def _cell(self, item: Item, column: str) -> tuple[bytes | None, str]:
         """A picture's bytes as they came (None if the cell is empty), and its file name ("" if none)."""
@@ -192,7 +208,8 @@ def _open(source: DatasetSource) -> _Opened:
         raise InputError(f"data set {name} cannot be opened ({line}): {advice}") from error
     tables, own_splits = _choose_splits(dict(found), name)
     for split, table in tables.items():
-        columns = [source.image, source.label, source.mask, source.group]
+        label = source.label if isinstance(source.label, str) else None
+        columns = [source.image, label, source.mask, source.group]
         missing = [column for column in columns if column is not None and column not in table.column_names]
         if missing:
             raise InputError(f"data set {name} has no column {missing[0]!r}: it has {', '.join(table.column_names)}")
@@ -305,8 +322,10 @@ def _class_names(opened: _Opened) -> dict[int, str]:
     return {part["class_id"]: part["name"] for part in parts if {"class_id", "name"} <= set(part)}
 
 
-def _texts(table: Any, column: str, name: str) -> list[str]:
-    """A column as texts: names of class labels, "yes" and "no"; "" where the cell is empty."""
+def _texts(table: Any, column: str | None, name: str) -> list[str]:
+    """A column as texts: names of class labels, "yes" and "no"; "" where the cell is empty or there is no column."""
+    if column is None:
+        return [""] * len(table)
     feature = table.features[column]
     values = table.select_columns([column])[:][column]
     if isinstance(feature, _library().ClassLabel):

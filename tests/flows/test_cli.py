@@ -13,7 +13,7 @@ from flows import cli
 from infra.processes import ServerError
 from tasks.metric.losses import LOSSES
 from tasks.segments.pictures import encode_image, encode_label_map
-from tasks.segments.store import SegmentStore, shard_path
+from tasks.segments.store import SegmentStore, open_store, shard_path
 
 
 def heml(*arguments: object, home: Path, engine: str = "threads") -> subprocess.CompletedProcess[str]:
@@ -81,6 +81,26 @@ def test_prepare_refuses_wrong_labels(tmp_path: Path) -> None:
     labels = tmp_path / "data" / "labels.csv"
     labels.write_text(labels.read_text().replace("green", "red"))
     refused(heml(*prepare, "--out", tmp_path / "store", home=tmp_path), "label")
+
+
+@pytest.mark.server
+def test_prepare_labels_by_a_segment(tmp_path: Path) -> None:
+    folder = [*photo_folder(tmp_path / "data")[:7]]
+    for number in range(12):  # the corner goes from half of the photos
+        label_map = np.zeros((24, 24), dtype=np.uint8)
+        label_map[6:18, 6:18] = 1
+        (tmp_path / "data" / "masks" / f"{number:02d}.png").write_bytes(encode_label_map(label_map))
+    store, prepare = tmp_path / "store", [*folder, "--out", str(tmp_path / "store"), "--label-segment"]
+    done = heml(*prepare, "corner", home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert "reading every mask once" in done.stdout
+    labels = open_store(store).columns("train", ["image_id", "label"])
+    assert {name: label == "corner" for name, label in zip(labels["image_id"], labels["label"], strict=True)} == {
+        name: int(name) >= 12 for name in labels["image_id"]
+    }
+    refused(heml(*folder[:3], "--out", store, home=tmp_path / "home"), "labels.csv", "id and label")
+    refused(heml(*prepare, "roof", home=tmp_path / "home"), "'roof'", "ground, box, corner")
+    refused(heml(*prepare, "corner", "--label", "kind", home=tmp_path / "home"), "'kind'", "'corner'", "give one")
 
 
 def test_prepare_takes_one_source(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """Presets: each is a tree, and the celeba one pairs as HEML's Table III prints."""
 
+from pathlib import Path
+
 import pytest
 
 from flows.trees import preset_names, resolve_tree
 from tasks.errors import InputError
+from tasks.segments.class_names import class_table_names, read_class_names
 from tasks.segments.store import SegmentStore
 
 
@@ -34,6 +37,12 @@ def test_every_preset_needs_its_classes() -> None:
     for name in preset_names():
         with pytest.raises(InputError, match="does not have"):
             resolve_tree(name, Classes("nothing"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", class_table_names())
+def test_a_study_s_tree_fits_its_class_table(name: str) -> None:
+    tree = resolve_tree(name, Classes(*list(read_class_names(Path(name)).values())[1:]))  # type: ignore[arg-type]
+    assert len(tree.leaves) == (8 if name == "sceneparse150" else 16)
 
 
 def test_auto_pairs_all_classes_but_the_background(store: SegmentStore) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tasks.errors import InputError
-from tasks.segments.folder_source import FolderSource, read_class_names
+from tasks.segments.folder_source import FolderSource
 from tasks.segments.pictures import decode_image, encode_image, encode_label_map
 
 CLASSES = {0: "background", 7: "part"}
@@ -133,6 +133,7 @@ def rewrite(root: Path, old: str, new: str) -> None:
 WRONG: dict[str, Callable[[Path], Any]] = {
     "images folder .* is missing": lambda root: {"images": root / "nowhere"},
     "labels file .*nothing.csv is missing": lambda root: {"labels": root / "nothing.csv"},
+    "photos need labels: give a labels.csv with the columns id and smiles": lambda root: {"labels": None},
     "labels file .* cannot be read": lambda root: (root / "labels.csv").write_bytes(b"id,smiles\n\xff\xfe,\n"),
     "no column 'frowns': it has id, smiles, age": lambda root: {"label": "frowns"},
     "no column 'height': it has id, smiles, age": lambda root: {"group": "height"},
@@ -188,25 +189,45 @@ def test_a_wrong_photo_is_refused_and_named(folder: Path, message: str) -> None:
     assert faces.load(second).label_map is not None  # the others are as good as before
 
 
-def test_class_names_may_be_a_list(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text('["sky", "tree"]')
-    assert read_class_names(tmp_path / "c.json") == {0: "sky", 1: "tree"}
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    """ADEChallengeData2016's folders: six photos to train, three to validate, labels in a CSV file of their own."""
+    root = tmp_path / "scenes"
+    rows = ["id,smiles,age"]
+    for split, count in (("training", 6), ("validation", 3)):
+        (root / "images" / split).mkdir(parents=True)
+        (root / "annotations" / split).mkdir(parents=True)
+        for number in range(count):
+            name, seed = f"{split}_{number}", number + 10 * len(split)
+            Image.fromarray(photo(seed).transpose(1, 2, 0)).save(root / "images" / split / f"{name}.jpg")
+            mask = encode_label_map(label_map(seed))
+            (root / "annotations" / split / f"{name}.png").write_bytes(mask)
+            rows.append(f"{name},{'yes' if number % 2 else 'no'},")
+    (root / "labels.csv").write_text("\n".join(rows))
+    (root / "classes.json").write_text(json.dumps(CLASSES))
+    return root
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{}", "no class table"),
-        ("7", "no class table"),
-        ('{"a": "sky"}', "no class table"),
-        ('{"0": ""}', "no class table"),
-        ('{"0": 3}', "no class table"),
-        ('["sky", "sky"]', "no class table"),
-        ('{"256": "sky"}', "class id 256: ids are 0..255"),
-        ('{"-1": "sky"}', "class id -1: ids are 0..255"),
-    ],
-)
-def test_wrong_class_names_are_refused(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "c.json").write_text(content)
-    with pytest.raises(InputError, match=message):
-        read_class_names(tmp_path / "c.json")
+def test_folders_with_splits_keep_them(scenes: Path) -> None:
+    found = source(scenes, masks=scenes / "annotations", validation=0.9)
+    items = found.items()
+    assert [item.image_id for item in items] == sorted(item.image_id for item in items)
+    assert all(item.split == ("train" if item.image_id.startswith("training") else "validation") for item in items)
+    assert Counter(item.split for item in items) == {"train": 6, "validation": 3}
+    assert all(found.has_mask(item) for item in items)
+    last = found.load(items[-1])
+    assert last.image == (scenes / "images/validation/validation_2.jpg").read_bytes()
+    assert last.label_map is not None and np.array_equal(last.label_map, label_map(102))
+    assert found.name == "scenes" and pickle.loads(pickle.dumps(found)).items() == items
+
+
+def test_a_photo_of_both_splits_is_refused(scenes: Path) -> None:
+    (scenes / "images/validation/training_0.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="several images for 'training_0'"):
+        source(scenes, masks=scenes / "annotations").items()
+
+
+def test_one_split_folder_alone_is_none(scenes: Path) -> None:
+    (scenes / "images/validation").rename(scenes / "images/later")
+    with pytest.raises(InputError, match="has no image for 'training_0'"):
+        source(scenes, masks=scenes / "annotations").items()
