@@ -1,5 +1,6 @@
 """A node's figures: P@1, P@2 and P@8 with intervals by its own distance, and the distances that pairs have there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,15 @@ class Precision:
         return cls(at=dict.fromkeys(KS), intervals=dict.fromkeys(KS), n=n)
 
     @classmethod
+    def of_queries(cls, shares: Mapping[int, Tensor], n: int, *, intervals: bool) -> "Precision":
+        """The figures of n images from each K's share of each query, float64 [n] (`precision_per_query`)."""
+        at, bounds = dict(cls.none(n).at), dict(cls.none(n).intervals)
+        for k, own in shares.items():
+            at[k] = own.mean().item()
+            bounds[k] = bootstrap_interval(own.numpy()) if intervals else None
+        return cls(at=at, intervals=bounds, n=n)
+
+    @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Precision":
         """From plain values, in which JSON has made the keys strings."""
         return cls(
@@ -59,17 +69,11 @@ def evaluate(embeddings: Tensor, labels: Tensor, own_distance: OwnDistance, *, i
         intervals: whether to compute bootstrap intervals.
     """
     n = len(embeddings)
-    result = Precision.none(n)
-    at, bounds = dict(result.at), dict(result.intervals)
     if n <= min(KS):
-        return result
+        return Precision.none(n)
     distances = OWN_DISTANCES[own_distance](embeddings, embeddings)
-    for k in KS:
-        if n > k:
-            shares = precision_per_query(distances, labels, labels, k, exclude_self=True)
-            at[k] = shares.mean().item()
-            bounds[k] = bootstrap_interval(shares.numpy()) if intervals else None
-    return Precision(at=at, intervals=bounds, n=n)
+    shares = {k: precision_per_query(distances, labels, labels, k, exclude_self=True) for k in KS if n > k}
+    return Precision.of_queries(shares, n, intervals=intervals)
 
 
 def distance_quantiles(embeddings: Tensor) -> NDArray[np.float32]:
