@@ -103,8 +103,8 @@ def decide(
             composed=composed_precision(
                 {name: validation[name] for name in below}, weights, indices, labels["validation"][indices]
             ),
-            held_out_own=mean_precision(evaluate(own.embeddings, known, own_distance, intervals=False)),
-            held_out_composed=mean_precision(composed),
+            held_out_own=evaluate(own.embeddings, known, own_distance, intervals=False).mean,
+            held_out_composed=composed.mean,
         )
     quantiles = _quantiles({name: validation[name] for name in leaves}, weights, len(labels["validation"]))
     return TreeDecision(weights=weights, nodes=nodes, quantiles=quantiles)
@@ -142,9 +142,3 @@ def label_numbers(store: SegmentStore, split: Split) -> Tensor:
     names = sorted({label for name in SPLITS for label in store.columns(name, ["label"])["label"]})
     number = {name: index for index, name in enumerate(names)}
     return torch.tensor([number[label] for label in store.columns(split, ["label"])["label"]], dtype=torch.int64)
-
-
-def mean_precision(precision: Precision) -> float | None:
-    """Mean of P@1, P@2 and P@8, those that there are: on few images P@1 alone is mostly noise."""
-    figures = [value for value in precision.at.values() if value is not None]
-    return float(np.mean(figures)) if figures else None

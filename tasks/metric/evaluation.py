@@ -1,5 +1,6 @@
 """A node's figures: P@1, P@2 and P@8 with intervals by its own distance, and the distances that pairs have there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,15 @@ class Precision:
         return cls(at=dict.fromkeys(KS), intervals=dict.fromkeys(KS), n=n)
 
     @classmethod
+    def of_queries(cls, shares: Mapping[int, Tensor], n: int, *, intervals: bool) -> "Precision":
+        """The figures of n images from each K's share of each query, float64 [n] (`precision_per_query`)."""
+        at, bounds = dict(cls.none(n).at), dict(cls.none(n).intervals)
+        for k, own in shares.items():
+            at[k] = own.mean().item()
+            bounds[k] = bootstrap_interval(own.numpy()) if intervals else None
+        return cls(at=at, intervals=bounds, n=n)
+
+    @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Precision":
         """From plain values, in which JSON has made the keys strings."""
         return cls(
@@ -43,6 +53,12 @@ class Precision:
             intervals={int(k): (low_high and tuple(low_high)) for k, low_high in fields["intervals"].items()},
             n=fields["n"],
         )
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of P@1, P@2 and P@8, those that there are: on few images P@1 alone is mostly noise. None without any."""
+        figures = [value for value in self.at.values() if value is not None]
+        return float(np.mean(figures)) if figures else None
 
     def figures(self) -> dict[str, float | None]:
         """precision_at_1, precision_at_2, precision_at_8."""
@@ -72,14 +88,8 @@ def evaluate_distances(distances: Tensor, labels: Tensor, *, intervals: bool = T
         intervals: whether to compute bootstrap intervals.
     """
     n = len(labels)
-    result = Precision.none(n)
-    at, bounds = dict(result.at), dict(result.intervals)
-    for k in KS:
-        if n > k:
-            shares = precision_per_query(distances, labels, labels, k, exclude_self=True)
-            at[k] = shares.mean().item()
-            bounds[k] = bootstrap_interval(shares.numpy()) if intervals else None
-    return Precision(at=at, intervals=bounds, n=n)
+    shares = {k: precision_per_query(distances, labels, labels, k, exclude_self=True) for k in KS if n > k}
+    return Precision.of_queries(shares, n, intervals=intervals)
 
 
 def distance_quantiles(embeddings: Tensor) -> NDArray[np.float32]:

@@ -18,8 +18,8 @@ ROOMS = Path(__file__).parent.parent
 # The modules that a node's weights and figures come from.
 CODE = (
     *(f"metric/{name}.py" for name in (
-        "angular_loss", "augment", "averaging", "batches", "distances", "evaluation", "losses", "model", "precision",
-        "seeding", "small_trunk", "training", "training_data", "trunks",
+        "angular_loss", "augment", "averaging", "batches", "distances", "evaluation", "fitting", "learner", "losses",
+        "model", "precision", "seeding", "small_trunk", "training", "training_data", "training_epoch", "trunks",
     )),
     "metric/plan.py",
     "segments/compose.py",
@@ -28,13 +28,15 @@ CODE = (
     "segments/framing.py",
     "segments/pictures.py",
 )  # fmt: skip
+# What an AVSL baseline comes from besides.
+AVSL_CODE = tuple(f"metric/{name}.py" for name in ("avsl_loss", "avsl_model", "avsl_similarity", "avsl_training"))
 
 
 @cache
-def code_version() -> str:
+def code_version(modules: tuple[str, ...] = CODE) -> str:
     """Digest of the method's code without comments and docstrings: editing those retrains nothing."""
     digest = hashlib.sha256()
-    for name in CODE:
+    for name in modules:
         tree = ast.parse((ROOMS / name).read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)
@@ -70,9 +72,7 @@ def node_identity(
     Raises:
         InputError: the weights to start from are a file that cannot be read.
     """
-    training = asdict(options)
-    if options.weights not in ("none", "DEFAULT"):
-        training["weights"] = _digest(Path(options.weights))
+    training = _training(options)
     if not node.children:
         del training["averaging"]
     return {
@@ -85,9 +85,39 @@ def node_identity(
     }
 
 
+def avsl_identity(class_ids: tuple[int, ...] | None, store_digest: str, options: TrainingOptions) -> dict[str, Any]:
+    """All that an AVSL baseline's weights depend on, as plain values. Its loss is its own, and it has no children.
+
+    Args:
+        class_ids: the classes that it sees; None for every pixel.
+        store_digest: of the data.
+        options: how it is trained.
+
+    Raises:
+        InputError: the weights to start from are a file that cannot be read.
+    """
+    training = _training(options)
+    del training["averaging"], training["loss"]
+    return {
+        "method": "avsl",
+        "class_ids": class_ids,
+        "store": store_digest,
+        "training": training,
+        "code": code_version((*CODE, *AVSL_CODE)),
+    }
+
+
 def node_key(identity: dict[str, Any]) -> str:
     """The identity's digest, 32 hexadecimal digits."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _training(options: TrainingOptions) -> dict[str, Any]:
+    """The options' values; a file of weights counts by its content."""
+    training = asdict(options)
+    if options.weights not in ("none", "DEFAULT"):
+        training["weights"] = _digest(Path(options.weights))
+    return training
 
 
 def _digest(weights: Path) -> str:

@@ -65,7 +65,7 @@ class NodeResult:
         """File of what the best epoch makes of the images that nothing was learned from.
 
         `validation` and `held_out`: float32 [n, d], not L2-normalised; `validation_indices` and `held_out_indices`:
-        int64 [n], positions in the whole split.
+        int64 [n], positions in the whole split. What an AVSL baseline keeps: `avsl_training.train_avsl`.
         """
         return Path(self.folder) / "embeddings.safetensors"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tasks.metric.composed import composed_distance, composed_precision, side_by_side
-from tasks.metric.decision import NodeDecision, decide, label_numbers, mean_precision, node_embeddings
+from tasks.metric.decision import NodeDecision, decide, label_numbers, node_embeddings
 from tasks.metric.evaluation import Precision, evaluate
 from tasks.metric.part_weights import learn_part_weights
 
@@ -37,10 +37,7 @@ def test_combined_nodes_have_both_decisions(grown: Any) -> None:
                 assert decision.composed == composed
             else:
                 own = evaluate(part.embeddings, labels, "squared_euclidean")
-                assert (decision.held_out_own, decision.held_out_composed) == (
-                    mean_precision(own),
-                    mean_precision(composed),
-                )
+                assert (decision.held_out_own, decision.held_out_composed) == (own.mean, composed.mean)
 
 
 def test_quantiles_are_those_of_the_root_s_composed_distance(grown: Any) -> None:
@@ -70,8 +67,3 @@ def test_a_degenerate_node_has_no_decision(grown: Any) -> None:
 def test_held_out_images_prefer_the_higher_figure(own: float | None, composed: float | None, expected: str) -> None:
     decision = NodeDecision(composed=Precision.none(3), held_out_own=own, held_out_composed=composed)
     assert decision.preferred == expected
-
-
-def test_the_mean_is_over_the_figures_that_there_are() -> None:
-    assert mean_precision(replace(Precision.none(3), at={1: 0.5, 2: 0.7, 8: None})) == pytest.approx(0.6)
-    assert mean_precision(Precision.none(0)) is None

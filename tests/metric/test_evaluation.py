@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -115,3 +115,8 @@ def test_a_larger_distance_has_no_smaller_percentile(values: list[float], a: flo
     low, high = (percentile(distance, quantiles) for distance in sorted((a, b)))
     assert low is not None and high is not None
     assert 0 <= low <= high <= 100
+
+
+def test_the_mean_is_over_the_figures_that_there_are() -> None:
+    assert replace(Precision.none(3), at={1: 0.5, 2: 0.7, 8: None}).mean == pytest.approx(0.6)
+    assert Precision.none(0).mean is None

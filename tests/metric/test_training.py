@@ -15,7 +15,7 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 from torch import nn
 
 from tasks.errors import InputError
-from tasks.metric import checkpoint, training
+from tasks.metric import checkpoint, fitting, training, training_epoch
 from tasks.metric.checkpoint import file_sha256, load_checkpoint
 from tasks.metric.evaluation import Precision
 from tasks.metric.losses import LossFamily
@@ -224,7 +224,7 @@ def test_training_stops_when_the_best_epoch_lies_patience_epochs_back(
     options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.25, 0.5, 0.5, 0.375, 0.5, 1.0])
-    monkeypatch.setattr(training, "_score", lambda held_out, epoch: next(scores))
+    monkeypatch.setattr(Precision, "mean", property(lambda held_out: next(scores)))
     result = train_node(job(tmp_path, replace(options, epochs=12, patience=3)), badge, lambda _: None)
     assert (result.best_epoch, result.epochs) == (1, 5)
 
@@ -246,13 +246,13 @@ def test_the_score_of_an_epoch_is_the_mean_over_k(
 def test_every_epoch_has_batches_and_changes_of_its_own(
     options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    augment, seen = training.augment, []
+    augment, seen = training_epoch.augment, []
 
     def watched(images: torch.Tensor, *args: Any) -> torch.Tensor:
         seen.append((args[-1].initial_seed(), images.sum().item()))
         return augment(images, *args)
 
-    monkeypatch.setattr(training, "augment", watched)
+    monkeypatch.setattr(training_epoch, "augment", watched)
     for seed in (0, 1):
         train_node(job(tmp_path / str(seed), replace(options, epochs=3, seed=seed)), badge, lambda _: None)
     assert len({seeds for seeds, _ in seen}) == 6  # one an epoch
@@ -262,7 +262,7 @@ def test_every_epoch_has_batches_and_changes_of_its_own(
 def test_an_epoch_by_hand(
     options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    augment, balanced_batches = training.augment, training.balanced_batches
+    augment, balanced_batches = training_epoch.augment, training_epoch.balanced_batches
     pictures: list[torch.Tensor] = []
     positions: list[np.ndarray] = []
 
@@ -274,8 +274,8 @@ def test_an_epoch_by_hand(
         positions.extend(balanced_batches(*args))
         return positions
 
-    monkeypatch.setattr(training, "augment", watched_augment)
-    monkeypatch.setattr(training, "balanced_batches", watched_batches)
+    monkeypatch.setattr(training_epoch, "augment", watched_augment)
+    monkeypatch.setattr(training_epoch, "balanced_batches", watched_batches)
     result = train_node(job(tmp_path, replace(options, epochs=1)), badge, lambda _: None)
     model = build_model(options.model).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
@@ -393,7 +393,7 @@ def test_torch_s_settings_are_as_before(
         seen.append((torch.get_num_threads(), torch.backends.cudnn.deterministic))
         raise Interrupted
 
-    monkeypatch.setattr(training, "_train", look)
+    monkeypatch.setattr(fitting, "_fit", look)
     with pytest.raises(Interrupted):
         train_node(job(tmp_path, replace(options, threads=2)), badge, lambda _: None)
     assert seen == [(2, True)]

@@ -1,0 +1,171 @@
+"""The loop of every training: all epochs, the best one kept by the held-out tenth, resumable after each (HEML 1.3).
+
+What is learned, and how a batch of pictures becomes a loss, is the `Learner`'s.
+"""
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tasks.metric.checkpoint import file_sha256, load_checkpoint, save_checkpoint
+from tasks.metric.evaluation import Precision
+from tasks.metric.learner import Learner
+from tasks.metric.node_job import EpochReport, NodeJob
+from tasks.metric.node_result import NodeResult, finished_result, write_result
+from tasks.metric.options import TrainingOptions
+from tasks.metric.training_data import NodeView, TrainingData
+from tasks.metric.training_epoch import diverged, train_epoch
+from tasks.metric.training_state import Progress, load_state, save_state
+
+
+def fit(
+    job: NodeJob, data: TrainingData, learner: Callable[[], Learner], on_epoch: Callable[[EpochReport], None]
+) -> NodeResult:
+    """Train, or go on from the last finished epoch, or take the result if there is one.
+
+    Args:
+        job: whose training, where its files go, how.
+        data: its images.
+        learner: makes what is trained, in its initial state.
+        on_epoch: called after each epoch that runs.
+
+    Raises:
+        InputError: the loss or an embedding is not a number; the epochs before are kept.
+        OSError: the disk is full; the epochs before are kept.
+    """
+    if done := finished_result(job.folder, job.key):
+        return done
+    job.folder.mkdir(parents=True, exist_ok=True)
+    if data.degenerate:
+        result = _degenerate_result(job, data)
+        write_result(result)
+        return result
+    with _reproducible(job.options):
+        return _fit(job, data, learner(), on_epoch)
+
+
+def _fit(job: NodeJob, data: TrainingData, learner: Learner, on_epoch: Callable[[EpochReport], None]) -> NodeResult:
+    options, learned, optimiser = job.options, learner.learned, learner.optimiser
+    last = job.folder / "last.safetensors"
+    progress = load_state(last, job.key, learned, optimiser)
+    while progress.next_epoch < options.epochs and not _stopped_early(progress, options):
+        started = time.perf_counter()
+        epoch = progress.next_epoch
+        for group in optimiser.param_groups:
+            group["lr"] = group["factor"] * options.learning_rate * 0.5 * (1 + np.cos(np.pi * epoch / options.epochs))
+        loss, images = train_epoch(job, learner, data.train, epoch)
+        speed = images / (time.perf_counter() - started)
+        held_out, validation = (_precision(job, learner, view, epoch) for view in (data.held_out, data.validation))
+        mean = held_out.mean
+        score = float(epoch) if mean is None else mean  # without any, the last epoch is kept
+        if score > progress.best_score:
+            progress.best_epoch, progress.best_score = epoch, score
+            for name, tensors in learner.weights().items():
+                save_checkpoint(job.folder / name, tensors)
+        progress.next_epoch += 1
+        progress.images += images
+        progress.seconds += time.perf_counter() - started
+        save_state(last, job.key, learned, optimiser, progress)
+        on_epoch(
+            EpochReport(
+                epoch=epoch,
+                loss=loss,
+                learning_rate=optimiser.param_groups[0]["lr"],
+                images_per_second=speed,
+                held_out=held_out,
+                validation=validation,
+            )
+        )
+    learner.load(load_checkpoint(job.folder / "best.safetensors"))
+    result = _result(job, data, learner, progress)
+    write_result(result)
+    last.unlink(missing_ok=True)
+    return result
+
+
+def _precision(job: NodeJob, learner: Learner, view: NodeView, epoch: int) -> Precision:
+    if not len(view):
+        return Precision.none(0)
+    embedded = learner.embed(view)
+    if not all(torch.isfinite(tensor).all() for tensor in embedded.values()):
+        raise diverged(job, "embedding", epoch)
+    return learner.precision(embedded, torch.from_numpy(view.labels), intervals=False)
+
+
+def _result(job: NodeJob, data: TrainingData, learner: Learner, progress: Progress) -> NodeResult:
+    kept: dict[str, Tensor] = {}
+    figures: dict[str, Precision] = {}
+    for split, view in (("validation", data.validation), ("held_out", data.held_out)):
+        embedded = learner.embed(view)
+        figures[split] = learner.precision(embedded, torch.from_numpy(view.labels), intervals=split == "validation")
+        kept |= {split if name == "embeddings" else f"{split}_{name}": tensor for name, tensor in embedded.items()}
+        kept[f"{split}_indices"] = torch.from_numpy(view.indices)
+    save_checkpoint(job.folder / "embeddings.safetensors", kept)
+    return NodeResult(
+        node=job.node,
+        key=job.key,
+        status="trained",
+        reason="",
+        folder=str(job.folder),
+        checkpoint_sha256=file_sha256(job.folder / "best.safetensors"),
+        precision=figures["validation"],
+        held_out_precision_at_1=figures["held_out"].at[1],
+        area=data.area,
+        train_images=len(data.train),
+        epochs=progress.next_epoch,
+        best_epoch=progress.best_epoch,
+        seconds=progress.seconds,
+        images_per_second=progress.images / progress.seconds,
+        peak_memory=_peak_memory(job.options.device),
+        parameters=sum(parameter.numel() for parameter in learner.learned.parameters()),
+    )
+
+
+def _degenerate_result(job: NodeJob, data: TrainingData) -> NodeResult:
+    return NodeResult(
+        node=job.node,
+        key=job.key,
+        status="degenerate",
+        reason=data.degenerate,
+        folder=str(job.folder),
+        checkpoint_sha256=None,
+        precision=Precision.none(len(data.validation)),
+        held_out_precision_at_1=None,
+        area=data.area,
+        train_images=len(data.train),
+        epochs=0,
+        best_epoch=-1,
+        seconds=0.0,
+        images_per_second=0.0,
+        peak_memory=0,
+        parameters=0,
+    )
+
+
+def _stopped_early(progress: Progress, options: TrainingOptions) -> bool:
+    return progress.next_epoch - 1 - progress.best_epoch >= options.patience
+
+
+def _peak_memory(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@contextmanager
+def _reproducible(options: TrainingOptions) -> Iterator[None]:
+    """The given number of threads, and deterministic kernels on the GPU."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(options.threads)
+    deterministic = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic

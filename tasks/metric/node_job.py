@@ -1,0 +1,49 @@
+"""What a training is asked to do, and what it says after each epoch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from tasks.metric.evaluation import Precision
+from tasks.metric.options import TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """What one epoch showed.
+
+    Attributes:
+        epoch: from 0.
+        loss: mean over its batches.
+        learning_rate: at its start.
+        images_per_second: training images, evaluation time excluded.
+        held_out: P@K on the tenth held out of training.
+        validation: P@K on the validation split, for reporting only.
+    """
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    images_per_second: float
+    held_out: Precision
+    validation: Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeJob:
+    """One node's training.
+
+    Attributes:
+        node: its name.
+        key: its identity's digest.
+        folder: where its files go.
+        options: how it is trained.
+        start: initial weights; None for the model's own.
+    """
+
+    node: str
+    key: str
+    folder: Path
+    options: TrainingOptions
+    start: dict[str, Tensor] | None = None
