@@ -25,7 +25,8 @@ from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.report import assemble, register
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree
-from tasks.train import TrainingRun, decode_store, train
+from tasks.train import train
+from tasks.training_run import TrainingRun, decode_store
 
 
 @flow(name="train-tree", flow_run_name="train {parameters.tree}", task_runner=task_runner(load_settings()))

@@ -23,7 +23,7 @@ from tasks.metric.options import TrainingOptions
 from tasks.metric.trained_tree import write_trained_tree
 from tasks.segments.store import open_store
 from tasks.segments.tree import SegmentTree, parse_tree
-from tasks.train import TrainingRun
+from tasks.training_run import TrainingRun
 
 MODEL_CODE = Path(__file__).parent / "pair_model.py"
 

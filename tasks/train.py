@@ -1,8 +1,7 @@
-"""Prefect tasks that train a tree: decode the data once, then one task run a node."""
+"""Prefect tasks that train: one task run a node of the tree, a control or a baseline."""
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,66 +17,16 @@ from tasks.artifact_keys import artifact_key
 from tasks.explanation.node_sheet import write_node_sheet
 from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
-from tasks.metric.identity import node_identity, node_key
 from tasks.metric.model import load_model
-from tasks.metric.node_options import node_options
+from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import averaging_weights
-from tasks.metric.training import EpochReport, NodeJob, train_node
-from tasks.metric.training_data import TrainingData, training_data
-from tasks.segments.decoded import CropTo, decode_once
-from tasks.segments.source import SPLITS
-from tasks.segments.store import open_store
-from tasks.segments.tree import TreeNode, parse_tree
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingRun:
-    """What all nodes of one run share: plain values, small enough to send with every task.
-
-    Attributes:
-        store: folder of the segment store.
-        tree: the tree as `SegmentTree.to_dict` gives it.
-        options: fields of the `TrainingOptions`.
-        nodes: folder of the nodes' results; every worker sees it.
-        decoded: folder of a machine's decoded splits.
-        tracking: address of the tracking store.
-        experiment: name of the experiment, one a data set.
-        parent_run_id: the flow's run in the tracking store.
-    """
-
-    store: str
-    tree: Mapping[str, Any]
-    options: Mapping[str, Any]
-    nodes: str
-    decoded: str
-    tracking: str
-    experiment: str
-    parent_run_id: str
-
-
-@task(name="decode-store", task_run_name="decode", tags=["data"])
-def decode_store(run: TrainingRun) -> int:
-    """Decode both splits into this machine's memory-mapped arrays, unless it was done before.
-
-    Returns:
-        Number of images.
-
-    Raises:
-        InputError: the store is not whole, or a picture of it cannot be decoded.
-    """
-    store = open_store(Path(run.store))
-    options = TrainingOptions(**run.options)
-    crops: dict[int, set[CropTo]] = defaultdict(set)
-    for node in parse_tree(run.tree).nodes:
-        class_ids = node.class_ids(store.classes)
-        own = node_options(options, class_ids, store)
-        crops[own.size].add(class_ids if own.framing == "crop" else None)
-    for size, of_size in crops.items():
-        for split in SPLITS:
-            decode_once(store, split, size, Path(run.decoded), of_size)
-    return sum(store.rows(split) for split in SPLITS)
+from tasks.metric.subject import Subject, node_subject
+from tasks.metric.training_data import TrainingData
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.tree import parse_tree
+from tasks.training_run import TrainingRun
 
 
 @task(name="train-node", task_run_name="{node}", tags=["train"])
@@ -95,33 +44,72 @@ def train(node: str, run: TrainingRun, children: list[dict[str, Any]]) -> State[
     Raises:
         InputError: the data or a child's checkpoint cannot be read, or the loss is not a number.
     """
-    logger = get_run_logger()
     store = open_store(Path(run.store))
     place = parse_tree(run.tree)[node]
-    class_ids = place.class_ids(store.classes)
-    options = node_options(TrainingOptions(**run.options), class_ids, store)
-    results = [NodeResult.from_dict(child) for child in children]
-    identity = node_identity(place, class_ids, store.digest, options, [child.checkpoint_sha256 for child in results])
-    job = NodeJob(node=node, key=node_key(identity), folder=Path(run.nodes) / node_key(identity), options=options)
+    subject = node_subject(place, store, TrainingOptions(**run.options))
+    tags = {"level": str(place.level)}
+    params = {"segments": " ".join(place.leaves), "children": " ".join(place.children)}
+    return _tracked(subject, run, store, [NodeResult.from_dict(child) for child in children], params, tags)
+
+
+@task(name="train-beside", task_run_name="{subject.name}", tags=["train"])
+def train_beside(subject: Subject, run: TrainingRun) -> State[dict[str, Any]] | dict[str, Any]:
+    """Train what stands beside the tree, a control or a baseline, as `train` does a node.
+
+    Returns:
+        Its result, `NodeResult.to_dict`.
+
+    Raises:
+        InputError: as `train`.
+    """
+    return _tracked(subject, run, open_store(Path(run.store)), [], {}, {"level": "beside"})
+
+
+def _tracked(
+    subject: Subject,
+    run: TrainingRun,
+    store: SegmentStore,
+    children: list[NodeResult],
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> State[dict[str, Any]] | dict[str, Any]:
+    key = subject.key(store, [child.checkpoint_sha256 for child in children])
+    job = NodeJob(node=subject.name, key=key, folder=Path(run.nodes) / key, options=subject.options)
     if done := finished_result(job.folder, job.key):
-        return Completed(name="Cached", message="trained by an earlier run", data=replace(done, node=node).to_dict())
-    data = training_data(store, class_ids, options, Path(run.decoded))
+        fields = replace(done, node=subject.name).to_dict()
+        return Completed(name="Cached", message="trained by an earlier run", data=fields)
+    data = subject.data(store, Path(run.decoded))
     tracker = open_tracker(run.tracking)
-    run_id = _start_run(tracker, run, place, options, job.key, store.digest)
+    params = {**asdict(subject.options), **params, "key": key}
+    run_id = tracker.start_run(
+        run.experiment,
+        subject.name,
+        parent_run_id=run.parent_run_id,
+        params=params,
+        tags={
+            "node": subject.name,
+            "prefect.flow_run_id": str(flow_run.get_id() or ""),
+            "prefect.task_run_id": str(task_run.get_id() or ""),
+            **tags,
+        },
+    )
+    tracker.log_dataset_input(run_id, run.experiment, store.digest, run.store)
     try:
-        result = _train(tracker, run_id, job, data, results)
+        result = _train(tracker, run_id, subject, job, data, children)
     except BaseException:
         tracker.end_run(run_id, "FAILED")
         raise
     tracker.end_run(run_id, "FINISHED")
-    logger.info("%s: %s", node, _line(result))
+    get_run_logger().info("%s: %s", subject.name, _line(result))
     create_markdown_artifact(
-        key=artifact_key("node", node), markdown=_markdown(result), description=f"P@K of the node {node}"
+        key=artifact_key("node", subject.name), markdown=_markdown(result), description=f"P@K of {subject.name}"
     )
     return result.to_dict()
 
 
-def _train(tracker: Tracker, run_id: str, job: NodeJob, data: TrainingData, children: list[NodeResult]) -> NodeResult:
+def _train(
+    tracker: Tracker, run_id: str, subject: Subject, job: NodeJob, data: TrainingData, children: list[NodeResult]
+) -> NodeResult:
     """Train with metrics tracked and progress shown, then track what is kept."""
     options = job.options
     trained = [child for child in children if child.status == "trained"]
@@ -129,7 +117,7 @@ def _train(tracker: Tracker, run_id: str, job: NodeJob, data: TrainingData, chil
         states = [load_checkpoint(child.checkpoint, child.checkpoint_sha256) for child in trained]
         job = replace(job, start=average_weights(states, averaging_weights(trained, options.averaging)))
     progress = create_progress_artifact(
-        progress=0.0, key=artifact_key("progress", job.node), description=f"epochs of the node {job.node}"
+        progress=0.0, key=artifact_key("progress", job.node), description=f"epochs of {job.node}"
     )
     assert isinstance(progress, UUID)  # a coroutine only where the caller is one
 
@@ -137,36 +125,24 @@ def _train(tracker: Tracker, run_id: str, job: NodeJob, data: TrainingData, chil
         tracker.log_metrics(run_id, _metrics(report), step=report.epoch)
         update_progress_artifact(artifact_id=progress, progress=100 * (report.epoch + 1) / options.epochs)
 
-    result = replace(train_node(job, data, on_epoch), mlflow_run_id=run_id)
+    result = replace(subject.train(job, data, on_epoch), mlflow_run_id=run_id)
     write_result(result)
     if result.status == "trained":
         update_progress_artifact(artifact_id=progress, progress=100.0)
         tracker.log_artifact(run_id, result.checkpoint, "checkpoint")
-        sheet = Path(result.folder) / "sheet.png"
-        model = load_model(options.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256)).to(
-            options.device
-        )
-        if write_node_sheet(job.node, model, data.validation, options.device, options.seed, sheet):
-            tracker.log_artifact(run_id, sheet, "sfam")
+        if not subject.avsl:  # SFAM explains one embedding's distance
+            _log_sheet(tracker, run_id, result, options, data)
     figures = {name: value for name, value in result.precision.figures().items() if value is not None}
     tracker.log_metrics(run_id, {f"best_{name}": value for name, value in figures.items()}, step=max(0, result.epochs))
     tracker.set_tags(run_id, {"status": result.status, "reason": result.reason})
     return result
 
 
-def _start_run(
-    tracker: Tracker, run: TrainingRun, node: TreeNode, options: TrainingOptions, key: str, store_digest: str
-) -> str:
-    tags = {
-        "node": node.name,
-        "level": str(node.level),
-        "prefect.flow_run_id": str(flow_run.get_id() or ""),
-        "prefect.task_run_id": str(task_run.get_id() or ""),
-    }
-    params = {**asdict(options), "segments": " ".join(node.leaves), "children": " ".join(node.children), "key": key}
-    run_id = tracker.start_run(run.experiment, node.name, parent_run_id=run.parent_run_id, params=params, tags=tags)
-    tracker.log_dataset_input(run_id, run.experiment, store_digest, run.store)
-    return run_id
+def _log_sheet(tracker: Tracker, run_id: str, result: NodeResult, options: TrainingOptions, data: TrainingData) -> None:
+    sheet = Path(result.folder) / "sheet.png"
+    model = load_model(options.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256)).to(options.device)
+    if write_node_sheet(result.node, model, data.validation, options.device, options.seed, sheet):
+        tracker.log_artifact(run_id, sheet, "sfam")
 
 
 def _metrics(report: EpochReport) -> dict[str, float]:

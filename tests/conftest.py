@@ -15,14 +15,12 @@ from infra.settings import Settings, load_settings
 from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.decision import TreeDecision, decide
-from tasks.metric.identity import node_identity, node_key
-from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import averaging_weights
+from tasks.metric.subject import node_subject
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree, write_trained_tree
-from tasks.metric.training import NodeJob, train_node
-from tasks.metric.training_data import training_data
+from tasks.metric.training import NodeJob
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.source import Split
 from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
@@ -119,16 +117,14 @@ def train_all(
     """Train a tree's nodes one after the other, as tasks/train.py does with Prefect."""
     results: dict[str, NodeResult] = {}
     for node in tree.nodes:
-        class_ids = node.class_ids(store.classes)
-        own = node_options(options, class_ids, store)
+        subject = node_subject(node, store, options)
         children = [results[child] for child in node.children]
-        digests = [child.checkpoint_sha256 for child in children]
-        key = node_key(node_identity(node, class_ids, store.digest, own, digests))
+        key = subject.key(store, [child.checkpoint_sha256 for child in children])
         trained = [child for child in children if child.status == "trained"]
         states = [load_checkpoint(child.checkpoint, child.checkpoint_sha256) for child in trained]
         start = average_weights(states, averaging_weights(trained, options.averaging)) if trained else None
-        job = NodeJob(node=node.name, key=key, folder=nodes / key, options=own, start=start)
-        results[node.name] = train_node(job, training_data(store, class_ids, own, decoded), lambda _: None)
+        job = NodeJob(node=node.name, key=key, folder=nodes / key, options=subject.options, start=start)
+        results[node.name] = subject.train(job, subject.data(store, decoded), lambda _: None)
     return results
 
 

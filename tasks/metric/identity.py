@@ -12,7 +12,6 @@ from typing import Any
 from tasks.errors import InputError
 from tasks.metric.checkpoint import file_sha256
 from tasks.metric.options import TrainingOptions
-from tasks.segments.tree import TreeNode
 
 ROOMS = Path(__file__).parent.parent
 # The modules that a node's weights and figures come from.
@@ -49,7 +48,6 @@ def code_version(modules: tuple[str, ...] = CODE) -> str:
 
 
 def node_identity(
-    node: TreeNode,
     class_ids: tuple[int, ...] | None,
     store_digest: str,
     options: TrainingOptions,
@@ -62,18 +60,17 @@ def node_identity(
     The node's name is not among them: renaming retrains nothing. A leaf's start does not depend on averaging.
 
     Args:
-        node: the node.
         class_ids: the classes that it shows; None for every pixel.
         store_digest: of the data.
         options: how it is trained, its own framing and size among them.
-        children: SHA-256 of each child's checkpoint, in order; None for a degenerate child.
+        children: SHA-256 of each child's checkpoint, in order; None for a degenerate child. Empty for a leaf.
         silhouette: whether it sees masks alone.
 
     Raises:
         InputError: the weights to start from are a file that cannot be read.
     """
     training = _training(options)
-    if not node.children:
+    if not children:
         del training["averaging"]
     return {
         "class_ids": class_ids,

@@ -5,11 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.metric.averaging import AveragingWeights
-from tasks.metric.identity import node_identity, node_key
-from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult, finished_result
 from tasks.metric.options import TrainingOptions
-from tasks.metric.training_data import training_data
+from tasks.metric.subject import node_subject
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree
 
@@ -29,9 +27,7 @@ def finished_nodes(
     for node in tree.nodes:
         if all(child in finished for child in node.children):
             children = [finished[child].checkpoint_sha256 for child in node.children]
-            class_ids = node.class_ids(store.classes)
-            own = node_options(options, class_ids, store)
-            key = node_key(node_identity(node, class_ids, store.digest, own, children))
+            key = node_subject(node, store, options).key(store, children)
             if result := finished_result(nodes / key, key):
                 finished[node.name] = replace(result, node=node.name)
     return finished
@@ -65,8 +61,7 @@ def untrainable_leaves(
     """
     reasons = {}
     for leaf in tree.leaves:
-        class_ids = leaf.class_ids(store.classes)
-        reason = training_data(store, class_ids, node_options(options, class_ids, store), decoded).degenerate
+        reason = node_subject(leaf, store, options).data(store, decoded).degenerate
         if not reason:
             break
         reasons[leaf.name] = reason

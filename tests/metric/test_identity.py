@@ -12,11 +12,8 @@ from tasks.metric import identity
 from tasks.metric.identity import CODE, ROOMS, code_version, node_identity, node_key
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import averaging_weights
-from tasks.segments.tree import TreeNode
 
 OPTIONS = TrainingOptions()
-LEAF = TreeNode(name="hair", leaves=("hair",), classes=("hair",), children=(), level=0)
-PARENT = TreeNode(name="a", leaves=("hair", "hat"), classes=("hair", "hat"), children=("hair", "hat"), level=1)
 # Another value for every option.
 OTHER = {
     "trunk": "small",
@@ -41,13 +38,12 @@ OTHER = {
 
 
 def leaf_key(**changed: object) -> str:
-    node = changed.pop("node", LEAF)
     class_ids, digest = changed.pop("class_ids", (3,)), changed.pop("digest", "d")
-    return node_key(node_identity(node, class_ids, digest, replace(OPTIONS, **changed), []))  # type: ignore[arg-type]
+    return node_key(node_identity(class_ids, digest, replace(OPTIONS, **changed), []))  # type: ignore[arg-type]
 
 
 def parent_key(children: list[str | None], **changed: object) -> str:
-    return node_key(node_identity(PARENT, (3, 4), "d", replace(OPTIONS, **changed), children))  # type: ignore[arg-type]
+    return node_key(node_identity((3, 4), "d", replace(OPTIONS, **changed), children))  # type: ignore[arg-type]
 
 
 def test_a_key_is_32_hexadecimal_digits_and_stays() -> None:
@@ -55,10 +51,6 @@ def test_a_key_is_32_hexadecimal_digits_and_stays() -> None:
     assert len(leaf_key()) == 32
     int(leaf_key(), 16)
     assert leaf_key() != parent_key(["x", "y"])
-
-
-def test_renaming_a_node_changes_nothing() -> None:
-    assert leaf_key(node=replace(LEAF, name="mane", leaves=("mane",))) == leaf_key()
 
 
 def test_every_option_changes_a_parent_s_key() -> None:
@@ -93,7 +85,7 @@ def test_a_weights_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_an_identity_is_plain_values_that_hold_the_code_s_version() -> None:
-    values = node_identity(LEAF, (3,), "d", OPTIONS, [])
+    values = node_identity((3,), "d", OPTIONS, [])
     assert json.loads(json.dumps(values))["code"] == code_version()
     training = asdict(OPTIONS)
     del training["averaging"]

@@ -1,0 +1,66 @@
+"""What a leaf's figure says above its controls: the shape of its mask, and the background (our reading)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tasks.metric.compare import Difference, compare_nodes
+from tasks.metric.composed import PartEmbeddings
+from tasks.metric.distances import OwnDistance
+from tasks.metric.evaluation import Precision, evaluate
+from tasks.segments.compose import Fill
+
+# With these fills a leaf's picture holds the background too, and that may be what its figure comes from.
+FILLS_WITH_BACKGROUND: tuple[Fill, ...] = ("background", "blur")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controlled:
+    """A leaf beside its controls, all three among the leaf's images.
+
+    Attributes:
+        shape: P@K of the mask alone; None if it could not be trained.
+        background: P@K of the background alone; None likewise.
+        above: how much higher the leaf's P@1 is than the better control's, of those whose pixels it shows; None
+            without one.
+    """
+
+    shape: Precision | None
+    background: Precision | None
+    above: Difference | None
+
+
+def controlled(
+    leaf: PartEmbeddings,
+    shape: PartEmbeddings | None,
+    background: PartEmbeddings | None,
+    labels: Tensor,
+    own_distance: OwnDistance,
+    fill: Fill,
+) -> Controlled:
+    """Judge a leaf and its controls on the same images.
+
+    Args:
+        leaf, shape, background: embeddings of one split.
+        labels: int64, of the whole split.
+        own_distance: of their loss.
+        fill: of the leaf's pictures.
+    """
+
+    def among_the_leaf_s(part: PartEmbeddings | None) -> Precision | None:
+        if part is None:
+            return None
+        shared = torch.isin(part.indices, leaf.indices)
+        return evaluate(part.embeddings[shared], labels[part.indices[shared]], own_distance)
+
+    figures = (among_the_leaf_s(shape), among_the_leaf_s(background))
+    rivals = [(shape, figures[0])]
+    if fill in FILLS_WITH_BACKGROUND:
+        rivals.append((background, figures[1]))
+    known = [(figure.at[1], part) for part, figure in rivals if part and figure and figure.at[1] is not None]
+    above = None
+    if known:
+        _, rival = max(known, key=lambda pair: pair[0] or 0.0)
+        above = compare_nodes(leaf, rival, labels, own_distance)
+    return Controlled(shape=figures[0], background=figures[1], above=above)
