@@ -133,7 +133,7 @@ class Similarity(nn.Module):
 def distance_rows(
     similarity: Similarity, embeddings_a: Tensor, certain_a: Tensor, embeddings_b: Tensor, certain_b: Tensor
 ) -> Iterator[Tensor]:
-    """The distances D of each a to each b, some rows at a time: memory does not grow with n or m times d.
+    """The distances D of each a to each b, some rows at a time: memory for n m d numbers is never needed.
 
     In double precision inside, so that equal images are at equal distances.
 
