@@ -1,8 +1,7 @@
 """AVSL's model: embeddings, activation maps and certainties of three levels of a trunk.
 
 AVSL: B. Zhang, W. Zheng, J. Zhou, J. Lu, *Attributable Visual Similarity Learning* (CVPR 2022, arXiv 2203.14932).
-A *level* is one of the trunk's last three
-resolutions; each dimension of a level's embedding is a node of AVSL's graph.
+A *level* is one of the trunk's last three resolutions; each dimension of a level's embedding is a node of AVSL's graph.
 """
 
 import torch

@@ -15,7 +15,7 @@ MOMENTUM = 0.5  # share of the links so far in their moving average, as publishe
 STRONGEST_LINKS = 128  # of a node, as published
 SHARPNESS = 10.0  # of the sigmoid, as published
 TINY = 1e-8  # a node without links takes nothing from below
-NUMBERS_AT_ONCE = 2**21  # of one [rows, m, d] array while distances are computed: 16 MB in double precision
+NUMBERS_AT_ONCE = 2**21  # of one [rows, m, d] array while distances are computed: 8 MB
 
 
 def spatial_links(lower: Tensor, upper: Tensor) -> Tensor:
@@ -133,9 +133,7 @@ class Similarity(nn.Module):
 def distance_rows(
     similarity: Similarity, embeddings_a: Tensor, certain_a: Tensor, embeddings_b: Tensor, certain_b: Tensor
 ) -> Iterator[Tensor]:
-    """The distances D of each a to each b, some rows at a time: memory does not grow with n or m times d.
-
-    In double precision inside, so that equal images are at equal distances.
+    """The distances D of each a to each b, some rows at a time: memory for n m d numbers is never needed.
 
     Args:
         similarity: on the device where to compute.
@@ -148,8 +146,8 @@ def distance_rows(
         float32 [rows, m] on the CPU, rows in order.
     """
     device = similarity.links.device
-    b, certainty_b = embeddings_b.to(device).double(), certain_b.to(device).double()
+    b, certainty_b = embeddings_b.to(device), certain_b.to(device)
     rows = max(1, NUMBERS_AT_ONCE // max(1, len(b) * b.shape[2]))
     for start in range(0, len(embeddings_a), rows):
-        a, certainty_a = (part[start : start + rows].to(device).double() for part in (embeddings_a, certain_a))
+        a, certainty_a = (part[start : start + rows].to(device) for part in (embeddings_a, certain_a))
         yield similarity(a, certainty_a, b, certainty_b)[0].float().cpu()

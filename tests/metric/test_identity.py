@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import InputError
 from tasks.metric import identity
-from tasks.metric.identity import CODE, ROOMS, code_version, node_identity, node_key
+from tasks.metric.identity import AVSL_CODE, CODE, ROOMS, avsl_identity, code_version, node_identity, node_key
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import averaging_weights
 
@@ -95,7 +95,7 @@ def test_an_identity_is_plain_values_that_hold_the_code_s_version() -> None:
 @pytest.fixture
 def rooms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the method's code, which a test may edit."""
-    for name in CODE:
+    for name in (*CODE, *AVSL_CODE):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOMS / name, tmp_path / name)
     monkeypatch.setattr(identity, "ROOMS", tmp_path)
@@ -166,13 +166,60 @@ def imported(name: str) -> set[str]:
     return found
 
 
-def test_all_that_training_is_made_of_counts() -> None:
-    weighing = averaging_weights.__module__.removeprefix("tasks.").replace(".", "/") + ".py"
+def made_of(*names: str) -> set[str]:
+    """The files, and all that they import, without what is not the method."""
     seen: set[str] = set()
-    waiting = {"metric/training.py", "metric/training_data.py", "metric/averaging.py"}
+    waiting = set(names)
     while waiting:
         name = waiting.pop()
         seen.add(name)
         if name not in NOT_THE_METHOD:
             waiting |= imported(name) - seen
-    assert (seen | {weighing}) - set(NOT_THE_METHOD) <= set(CODE)
+    return seen - set(NOT_THE_METHOD)
+
+
+def test_all_that_training_is_made_of_counts() -> None:
+    weighing = averaging_weights.__module__.removeprefix("tasks.").replace(".", "/") + ".py"
+    parts = made_of("metric/training.py", "metric/training_data.py", "metric/averaging.py")
+    assert parts | {weighing} <= set(CODE)
+
+
+def avsl_key(class_ids: tuple[int, ...] | None = None, digest: str = "d", **changed: object) -> str:
+    return node_key(avsl_identity(class_ids, digest, replace(OPTIONS, **changed)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_every_option_but_averaging_and_loss_changes_an_avsl_key(name: str) -> None:
+    assert (avsl_key(**{name: OTHER[name]}) == avsl_key()) == (name in ("averaging", "loss"))
+
+
+def test_an_avsl_key_is_of_its_data_and_of_no_node() -> None:
+    leaf = TreeNode(name="image", leaves=("image",), classes=None, children=(), level=0)
+    node = node_key(node_identity(leaf, None, "d", OPTIONS, []))
+    assert len({avsl_key(), avsl_key((3,)), avsl_key(digest="e"), node}) == 4
+
+
+def test_a_weights_file_of_an_avsl_counts_by_its_content(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.pth", tmp_path / "b.pth"
+    first.write_bytes(b"one")
+    second.write_bytes(b"one")
+    assert avsl_key(weights=str(first)) == avsl_key(weights=str(second)) != avsl_key()
+    second.write_bytes(b"two")
+    assert avsl_key(weights=str(first)) != avsl_key(weights=str(second))
+
+
+def test_avsl_s_code_changes_its_key_and_no_node_s(rooms: Path) -> None:
+    nodes, own = {leaf_key()}, {avsl_key()}
+    for name in AVSL_CODE:
+        text = (rooms / name).read_text(encoding="utf-8")
+        version_with(rooms / name, text + "\nNEW = 1\n")
+        nodes.add(leaf_key())
+        own.add(avsl_key())
+    assert (len(nodes), len(own)) == (1, 1 + len(AVSL_CODE))
+    version_with(rooms / "metric/fitting.py", "NEW = 1\n")
+    assert leaf_key() not in nodes
+    assert avsl_key() not in own
+
+
+def test_all_that_avsl_is_made_of_counts() -> None:
+    assert made_of("metric/avsl_training.py") <= {*CODE, *AVSL_CODE}
