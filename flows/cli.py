@@ -170,6 +170,7 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="of AdamW")] = 3e-4,
     weight_decay: Annotated[float, typer.Option(help="of AdamW")] = 1e-4,
     seed: Annotated[int, typer.Option(help="of all that is random")] = 0,
+    controls: Annotated[bool, typer.Option(help="train also each leaf's shape alone, and the background")] = False,
     decision: Decision = "auto",
     json_file: JsonFile = None,
 ) -> None:
@@ -199,7 +200,9 @@ def train(
             "seed": seed,
         }
         options = TrainingOptions(**given)
-        parameters = TrainParameters(store=store, tree=tree, out=out, options=options, decision=_decision(decision))
+        parameters = TrainParameters(
+            store=store, tree=tree, out=out, options=options, controls=controls, decision=_decision(decision)
+        )
         outcome = train_tree.with_options(task_runner=runner_for(parameters, load_settings()))(parameters)
         typer.echo(f"model: {Path(outcome['out']) / 'model'} and {outcome['model_uri']}")
         _write_json(json_file, {name: value for name, value in outcome.items() if name != "out"})

@@ -124,6 +124,9 @@ class TrainParameters(Parameters):
     tree: str = Field("auto", description="a preset, a YAML file, or auto: pairs of the store's classes")
     out: Path | None = Field(None, description="folder of the results; by default under the HEML home")
     options: TrainingOptions = TrainingOptions()
+    controls: Annotated[bool, Field(description="train also what each leaf's shape, and the background, say alone")] = (
+        False
+    )
     decision: Annotated[DecisionChoice, Field(description="own: the root's model; composed: the sum of its leaves")] = (
         "auto"
     )

@@ -21,11 +21,12 @@ from tasks.errors import InputError
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import finished_nodes, untrainable_leaves
+from tasks.metric.subject import Subject, background_control, shape_control
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.report import assemble, register
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree
-from tasks.train import train
+from tasks.train import train, train_beside
 from tasks.training_run import TrainingRun, decode_store
 
 
@@ -113,10 +114,13 @@ def _run(
         for node in tree.nodes:
             children: list[Any] = [futures[child] for child in node.children]
             futures[node.name] = train.submit(node.name, run, children)
+        controls = _controls(tree, store, options) if parameters.controls else []
+        beside: list[PrefectFuture[Any]] = [train_beside.submit(control, run) for control in controls]
     results, cached = _collect(futures, len(tree.nodes))
+    control_fields = [future.result() for future in beside]
     out = (parameters.out or settings.home / "runs" / f"{store.source}-{results[tree.root.name].key[:12]}").resolve()
     fields = [result.to_dict() for result in results.values()]
-    model = assemble.submit(run, fields, sorted(cached), parameters.decision, str(out)).result()
+    model = assemble.submit(run, fields, sorted(cached), control_fields, parameters.decision, str(out)).result()
     trained = open_trained_tree(Path(model))
     score = trained.precision(tree.root.name, trained.decision).at[1]
     address = register.submit(run, model, score).result()
@@ -128,6 +132,10 @@ def _run(
         "model_uri": address,
         "out": str(out),
     }
+
+
+def _controls(tree: SegmentTree, store: SegmentStore, options: TrainingOptions) -> list[Subject]:
+    return [background_control(options), *(shape_control(leaf, store, options) for leaf in tree.leaves)]
 
 
 def _collect(futures: Mapping[str, PrefectFuture[Any]], total: int) -> tuple[dict[str, NodeResult], set[str]]:

@@ -15,6 +15,7 @@ from tasks.artifact_keys import artifact_key
 from tasks.explanation.additive import AdditiveFit, fit_additive
 from tasks.explanation.report_page import write_report
 from tasks.explanation.tree_report import tree_report
+from tasks.metric.controls import judge_controls
 from tasks.metric.decision import DecisionChoice, TreeDecision, decide, node_embeddings
 from tasks.metric.evaluation import Precision
 from tasks.metric.losses import loss_family
@@ -30,7 +31,12 @@ MODEL_CODE = Path(__file__).parent / "pair_model.py"
 
 @task(name="assemble-tree", task_run_name="assemble", tags=["report"])
 def assemble(
-    run: TrainingRun, results: list[dict[str, Any]], cached: list[str], choice: DecisionChoice, out: str
+    run: TrainingRun,
+    results: list[dict[str, Any]],
+    cached: list[str],
+    controls: list[dict[str, Any]],
+    choice: DecisionChoice,
+    out: str,
 ) -> str:
     """Write the trained tree's folder and the report page.
 
@@ -38,6 +44,7 @@ def assemble(
         run: what all nodes shared.
         results: every node's `NodeResult.to_dict`.
         cached: names of the nodes that an earlier run trained.
+        controls: the controls' results, likewise; empty where none were asked for.
         choice: which of the root's two decisions is the tree's, or "auto".
         out: folder for `model/` and `report.html`.
 
@@ -53,9 +60,13 @@ def assemble(
     additive = _additive(tree, by_name, decisions)
     model = Path(out) / "model"
     model.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"additive": asdict(additive) if additive else None}
+    beside = judge_controls(tree, store, options, by_name, [NodeResult.from_dict(fields) for fields in controls])
+    facts = {
+        "additive": asdict(additive) if additive else None,
+        "controls": {name: asdict(found) for name, found in beside.items()},
+    }
     write_trained_tree(model, tree, store, options, by_name, decisions, choice, facts)
-    report = tree_report(tree, store, options, by_name, decisions, cached, additive, Path(run.decoded))
+    report = tree_report(tree, store, options, by_name, decisions, beside, cached, additive, Path(run.decoded))
     write_report(report, Path(out) / "report.html")
     tracker = open_tracker(run.tracking)
     tracker.log_artifact(run.parent_run_id, Path(out) / "report.html", "report")

@@ -15,12 +15,12 @@ from infra.settings import Settings, load_settings
 from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.decision import TreeDecision, decide
+from tasks.metric.node_job import NodeJob
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import averaging_weights
 from tasks.metric.subject import node_subject
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree, write_trained_tree
-from tasks.metric.training import NodeJob
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.source import Split
 from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard

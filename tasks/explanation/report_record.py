@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.metric.controls import Controlled
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -34,6 +36,7 @@ class NodeReport:
         precision_at: k (1, 2, 8) to the score; None where the node has k images or fewer, or no model.
         composed_at: the same by the composed decision, the weighted sum of its leaves' distances; empty for a leaf.
         weight: a trained leaf's in that sum.
+        controls: a leaf's, where they were trained.
         n: number of validation images that show at least one of its segments.
         samples: up to two of its pictures, uint8 [3, h, w] each.
         sheets: its SFAM sheets, as encoded PNG.
@@ -48,6 +51,7 @@ class NodeReport:
     n: int
     composed_at: Mapping[int, Score | None] = field(default_factory=dict)
     weight: float | None = None
+    controls: Controlled | None = None
     samples: tuple[NDArray[np.uint8], ...] = ()
     sheets: tuple[bytes, ...] = ()
 
@@ -89,6 +93,11 @@ class TreeReport:
     rank_correlation: float | None = None
     pairs: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def controlled(self) -> bool:
+        """Whether controls were trained."""
+        return any(node.controls is not None for node in self.nodes)
 
     @property
     def root(self) -> NodeReport:

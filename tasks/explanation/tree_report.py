@@ -7,6 +7,7 @@ from pathlib import Path
 from tasks.explanation.additive import AdditiveFit
 from tasks.explanation.node_sheet import sample_pictures
 from tasks.explanation.report_record import NodeReport, Score, TreeReport
+from tasks.metric.controls import Controlled
 from tasks.metric.decision import TreeDecision
 from tasks.metric.evaluation import Precision
 from tasks.metric.node_options import node_options
@@ -25,6 +26,7 @@ def tree_report(
     options: TrainingOptions,
     results: Mapping[str, NodeResult],
     decisions: TreeDecision,
+    controls: Mapping[str, Controlled],
     cached: Collection[str],
     additive: AdditiveFit | None,
     decoded: Path,
@@ -37,6 +39,7 @@ def tree_report(
         options: how the nodes were trained.
         results: by node.
         decisions: the composed decisions beside the nodes' own.
+        controls: leaf to its controls; empty where none were trained.
         cached: names of the nodes that an earlier run trained.
         additive: the additive fit, if there is one.
         decoded: folder of this machine's decoded splits.
@@ -62,6 +65,7 @@ def tree_report(
                 precision_at=_scores(result.precision),
                 composed_at=_scores(decision.composed) if decision else {},
                 weight=decisions.weights.get(node.name),
+                controls=controls.get(node.name),
                 n=result.precision.n,
                 samples=tuple(sample_pictures(view, options.seed)),
                 sheets=(sheet.read_bytes(),) if sheet.is_file() else (),

@@ -1,5 +1,6 @@
 """What a leaf's figure says above its controls: the shape of its mask, and the background (our reading)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,9 +8,16 @@ from torch import Tensor
 
 from tasks.metric.compare import Difference, compare_nodes
 from tasks.metric.composed import PartEmbeddings
+from tasks.metric.decision import label_numbers, node_embeddings
 from tasks.metric.distances import OwnDistance
 from tasks.metric.evaluation import Precision, evaluate
+from tasks.metric.losses import loss_family
+from tasks.metric.node_result import NodeResult
+from tasks.metric.options import TrainingOptions
+from tasks.metric.subject import BACKGROUND_CONTROL, shape_control_name
 from tasks.segments.compose import Fill
+from tasks.segments.store import SegmentStore
+from tasks.segments.tree import SegmentTree
 
 # With these fills a leaf's picture holds the background too, and that may be what its figure comes from.
 FILLS_WITH_BACKGROUND: tuple[Fill, ...] = ("background", "blur")
@@ -29,6 +37,48 @@ class Controlled:
     shape: Precision | None
     background: Precision | None
     above: Difference | None
+
+
+def judge_controls(
+    tree: SegmentTree,
+    store: SegmentStore,
+    options: TrainingOptions,
+    results: Mapping[str, NodeResult],
+    controls: Sequence[NodeResult],
+) -> dict[str, Controlled]:
+    """Every trained leaf beside its controls, on the validation images.
+
+    Args:
+        tree: the tree.
+        store: the data.
+        options: how it was trained.
+        results: every node's.
+        controls: those of `subject.background_control` and `subject.shape_control`; without any nothing is judged.
+
+    Raises:
+        InputError: embeddings cannot be read.
+    """
+    if not controls:
+        return {}
+    parts = {
+        result.node: node_embeddings(result)[1]
+        for result in (*results.values(), *controls)
+        if result.status == "trained"
+    }
+    labels = label_numbers(store, "validation")
+    own_distance = loss_family(options.loss).own_distance
+    return {
+        leaf.name: controlled(
+            parts[leaf.name],
+            parts.get(shape_control_name(leaf.name)),
+            parts.get(BACKGROUND_CONTROL),
+            labels,
+            own_distance,
+            options.fill,
+        )
+        for leaf in tree.leaves
+        if leaf.name in parts
+    }
 
 
 def controlled(

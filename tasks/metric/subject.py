@@ -17,6 +17,7 @@ from tasks.segments.compose import BACKGROUND_CLASS
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import TreeNode
 
+BACKGROUND_CONTROL = "background only"
 Shown = Literal["photo", "silhouette"]
 
 
@@ -79,13 +80,18 @@ def node_subject(node: TreeNode, store: SegmentStore, options: TrainingOptions) 
 
 def shape_control(leaf: TreeNode, store: SegmentStore, options: TrainingOptions) -> Subject:
     """A leaf's mask alone, framed as the leaf is: what its shape and place say without a pixel of the photo."""
-    return replace(node_subject(leaf, store, options), name=f"{leaf.name}: shape only", shown="silhouette")
+    return replace(node_subject(leaf, store, options), name=shape_control_name(leaf.name), shown="silhouette")
+
+
+def shape_control_name(leaf: str) -> str:
+    """Name of a leaf's control."""
+    return f"{leaf}: shape only"
 
 
 def background_control(options: TrainingOptions) -> Subject:
     """The photo's background alone, all else black: what it says, and the outline of all that stands before it."""
     whole = replace(options, framing="full", fill="black")
-    return Subject(name="background only", class_ids=(BACKGROUND_CLASS,), options=whole)
+    return Subject(name=BACKGROUND_CONTROL, class_ids=(BACKGROUND_CLASS,), options=whole)
 
 
 def traditional_baseline(options: TrainingOptions) -> Subject:

@@ -16,8 +16,6 @@ from tasks.metric.options import TrainingOptions
 from tasks.metric.seeding import seeded
 from tasks.metric.training_data import NodeView, TrainingData
 
-__all__ = ["EpochReport", "NodeJob", "train_node"]
-
 
 def train_node(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport], None]) -> NodeResult:
     """Train a node, or go on from its last finished epoch, or take its result if it is done.

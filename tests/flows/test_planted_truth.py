@@ -19,8 +19,9 @@ from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.distances import bounded_snr_distance
 from tasks.metric.evaluation import Precision, distance_quantiles, percentile
 from tasks.metric.model import EmbeddingModel, build_model, embed, load_model
+from tasks.metric.node_job import NodeJob
 from tasks.metric.options import TrainingOptions
-from tasks.metric.training import NodeJob, train_node
+from tasks.metric.training import train_node
 from tasks.metric.training_data import TrainingData, training_data
 from tasks.segments.compose import compose, present
 from tasks.segments.framing import frame

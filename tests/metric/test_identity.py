@@ -194,8 +194,7 @@ def test_every_option_but_averaging_and_loss_changes_an_avsl_key(name: str) -> N
 
 
 def test_an_avsl_key_is_of_its_data_and_of_no_node() -> None:
-    leaf = TreeNode(name="image", leaves=("image",), classes=None, children=(), level=0)
-    node = node_key(node_identity(leaf, None, "d", OPTIONS, []))
+    node = node_key(node_identity(None, "d", OPTIONS, []))
     assert len({avsl_key(), avsl_key((3,)), avsl_key(digest="e"), node}) == 4
 
 

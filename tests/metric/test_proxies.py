@@ -9,8 +9,9 @@ import torch
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.losses import loss_family
 from tasks.metric.model import load_model
+from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.options import TrainingOptions
-from tasks.metric.training import EpochReport, NodeJob, train_node
+from tasks.metric.training import train_node
 from tasks.metric.training_data import training_data
 from tasks.segments.store import SegmentStore
 

@@ -20,9 +20,10 @@ from tasks.metric.checkpoint import file_sha256, load_checkpoint
 from tasks.metric.evaluation import Precision
 from tasks.metric.losses import LossFamily
 from tasks.metric.model import build_model, embed, load_model, mixed_precision, normalise
+from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import read_result
 from tasks.metric.options import TrainingOptions
-from tasks.metric.training import EpochReport, NodeJob, train_node
+from tasks.metric.training import train_node
 from tasks.metric.training_data import TrainingData, training_data
 from tasks.segments.store import SegmentStore
 
