@@ -128,6 +128,7 @@ def _run(
     say(f"report: {out / 'report.html'}")
     return {
         **_outcome(trained, results, cached),
+        "controls": {fields["node"]: fields["key"] for fields in control_fields},
         "mlflow_run_id": run.parent_run_id,
         "model_uri": address,
         "out": str(out),
@@ -172,6 +173,7 @@ def _outcome(trained: TrainedTree, results: Mapping[str, NodeResult], cached: se
             **node_fields(node, result.precision, trained.nodes[node.name].composed),
             "status": "cached" if node.name in cached else result.status,
             "seconds": result.seconds,
+            "key": result.key,
             "checkpoint_sha256": result.checkpoint_sha256,
         }
     return {"root": trained.tree.root.name, "decision": trained.decision, "nodes": nodes}

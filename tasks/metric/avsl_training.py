@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tasks.metric.avsl_loss import proxy_anchor_loss
 from tasks.metric.avsl_model import build_avsl, check_trunk
 from tasks.metric.avsl_similarity import Similarity, distance_rows
+from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.evaluation import KS, Precision
 from tasks.metric.fitting import fit
 from tasks.metric.learner import optimiser_of
@@ -118,7 +119,7 @@ class AVSLLearner:
 def avsl_precision(
     similarity: Similarity, embeddings: Tensor, certainties: Tensor, labels: Tensor, *, intervals: bool = True
 ) -> Precision:
-    """P@K of images queried against each other by AVSL's distance, self excluded, some queries at a time.
+    """P@K of images queried against each other by AVSL's distance, self excluded.
 
     Args:
         similarity: AVSL's.
@@ -127,8 +128,35 @@ def avsl_precision(
         labels: int [n].
         intervals: whether to compute bootstrap intervals.
     """
-    n = len(labels)
-    shares: dict[int, list[Tensor]] = {k: [] for k in KS if n > k}
+    shares = _shares(similarity, embeddings, certainties, labels)
+    return Precision.of_queries(shares, len(labels), intervals=intervals)
+
+
+def avsl_shares(result: NodeResult, labels: Tensor) -> Tensor:
+    """P@1 of each validation image of a trained AVSL model, float64 [n].
+
+    Args:
+        result: its training's.
+        labels: int [n], of its validation images.
+
+    Raises:
+        InputError: its files cannot be read.
+    """
+    state = load_checkpoint(result.checkpoint, result.checkpoint_sha256)
+    own = {name.removeprefix("similarity."): t for name, t in state.items() if name.startswith("similarity.")}
+    levels, dimensions = own["alpha"].shape[0] + 1, own["alpha"].shape[1]
+    similarity = Similarity(levels, dimensions)
+    similarity.load_state_dict(own)
+    kept = load_checkpoint(result.embeddings)
+    shape = (len(labels), levels, dimensions)
+    embeddings, certainties = (kept[name].reshape(shape) for name in ("validation", "validation_certainties"))
+    with torch.no_grad():
+        return _shares(similarity, embeddings, certainties, labels)[1]
+
+
+def _shares(similarity: Similarity, embeddings: Tensor, certainties: Tensor, labels: Tensor) -> dict[int, Tensor]:
+    """K to each query's share, float64 [n], for each K below n; some queries at a time."""
+    shares: dict[int, list[Tensor]] = {k: [] for k in KS if len(labels) > k}
     start = 0
     for rows in distance_rows(similarity, embeddings, certainties, embeddings, certainties) if shares else ():
         queries = torch.arange(len(rows))
@@ -137,4 +165,4 @@ def avsl_precision(
         for k, parts in shares.items():
             parts.append(precision_per_query(rows, labels[start + queries], labels, k))
         start += len(rows)
-    return Precision.of_queries({k: torch.cat(parts) for k, parts in shares.items()}, n, intervals=intervals)
+    return {k: torch.cat(parts) for k, parts in shares.items()}

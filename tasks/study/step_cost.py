@@ -1,0 +1,110 @@
+"""What a training step costs in time and memory, measured in a process of its own.
+
+python -m tasks.study.step_cost '{"method": "avsl", "trunk": "resnet50", "size": 224, "batch": 180, ...}'
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+import torch
+
+from tasks.metric.avsl_training import AVSLLearner
+from tasks.metric.learner import Learner
+from tasks.metric.model import normalise
+from tasks.metric.options import TrainingOptions
+from tasks.metric.training import NodeLearner
+from tasks.study.rows import Method
+
+LABELS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCost:
+    """What a step costs.
+
+    Attributes:
+        method: whose step. A node of a HEML tree and the traditional model take the same one.
+        trunk, size, batch, device: what it was measured with.
+        seconds: of one step, the first not counted where there is another.
+        peak_memory: bytes above what the process had before the model was made; of the GPU where there is one.
+    """
+
+    method: Method
+    trunk: str
+    size: int
+    batch: int
+    device: str
+    seconds: float
+    peak_memory: int
+
+
+def step_cost(method: Method, options: TrainingOptions, steps: int) -> StepCost:
+    """Measure steps in a new process, so that nothing before them counts.
+
+    Args:
+        method: whose steps.
+        options: trunk, size, batch, embedding, loss, threads and device are used.
+        steps: how many.
+
+    Raises:
+        RuntimeError: the process failed; most likely there was not enough memory.
+    """
+    request = json.dumps({"method": method, "options": asdict(options), "steps": steps})
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.study.step_cost", request], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        raise RuntimeError(f"measuring a step of {method} failed: {lines[-1] if lines else f'exit {done.returncode}'}")
+    return StepCost(**json.loads(done.stdout))
+
+
+def measure(method: Method, options: TrainingOptions, steps: int) -> StepCost:
+    """Measure steps in this process, on random pictures.
+
+    Args, Returns: as `step_cost`.
+    """
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    before = _memory(options.device)
+    learner: Learner = (AVSLLearner if method == "avsl" else NodeLearner)(options, LABELS, None)
+    learner.start_epoch(options.epochs - 1)  # beyond any warm-up: everything learns
+    pictures = torch.randint(0, 256, (options.batch, 3, options.size, options.size), dtype=torch.uint8)
+    labels = torch.arange(options.batch) % LABELS
+    seconds = []
+    for _ in range(steps):
+        started = time.perf_counter()
+        loss = learner.loss(normalise(pictures.to(options.device)), labels.to(options.device))
+        learner.optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        learner.optimiser.step()
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    counted = seconds[1:] or seconds
+    return StepCost(
+        method=method,
+        trunk=options.trunk,
+        size=options.size,
+        batch=options.batch,
+        device=options.device,
+        seconds=sum(counted) / len(counted),
+        peak_memory=_memory(options.device) - before,
+    )
+
+
+def _memory(device: str) -> int:
+    """The most that this process has used, bytes."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    found = measure(given["method"], TrainingOptions(**given["options"]), given["steps"])
+    sys.stdout.write(json.dumps(asdict(found)))

@@ -1,0 +1,148 @@
+"""From the results of a training to the record of a study's row."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from tasks.metric.avsl_training import avsl_shares
+from tasks.metric.compare import Difference, compare_nodes
+from tasks.metric.composed import PartEmbeddings, composed_distance, side_by_side
+from tasks.metric.controls import judge_controls
+from tasks.metric.decision import decide, label_numbers, node_embeddings, trained_leaves
+from tasks.metric.distances import OWN_DISTANCES, OwnDistance
+from tasks.metric.losses import loss_family
+from tasks.metric.node_result import NodeResult
+from tasks.metric.options import TrainingOptions
+from tasks.metric.precision import precision_per_query
+from tasks.metric.subject import Subject, node_subject
+from tasks.segments.store import SegmentStore
+from tasks.segments.tree import SegmentTree, TreeNode
+from tasks.study.row_result import NodeRow, RowResult
+
+
+def summarise_tree(
+    row: str,
+    key: str,
+    tree: SegmentTree,
+    store: SegmentStore,
+    options: TrainingOptions,
+    results: Mapping[str, NodeResult],
+    controls: Sequence[NodeResult],
+) -> RowResult:
+    """The record of a tree's training.
+
+    Args:
+        row: the row's name.
+        key: digest of all that it depends on.
+        tree: the tree.
+        store: the data.
+        options: how it was trained.
+        results: every node's.
+        controls: the controls', if any.
+
+    Raises:
+        InputError: a node's embeddings cannot be read.
+    """
+    own_distance = loss_family(options.loss).own_distance
+    decisions = decide(tree, store, results, own_distance)
+    beside = judge_controls(tree, store, options, results, controls)
+    labels = label_numbers(store, "validation")
+    parts = {name: node_embeddings(result)[1] for name, result in results.items() if result.status == "trained"}
+    nodes = {}
+    for node in tree.nodes:
+        result, subject = results[node.name], node_subject(node, store, options)
+        part = parts.get(node.name)
+        decision = decisions.nodes.get(node.name)
+        best, above = _above_best_child(node, results, parts, labels, own_distance)
+        composed_shares: Tensor = torch.empty(0)
+        if part is not None and decision is not None:
+            below = {leaf: parts[leaf] for leaf in trained_leaves(node, list(decisions.weights))}
+            vectors = side_by_side(below, decisions.weights, part.indices)
+            composed_shares = _shares(composed_distance(vectors, vectors), labels[part.indices])
+        nodes[node.name] = NodeRow(
+            children=node.children,
+            status=result.status,
+            framing=subject.options.framing,
+            size=subject.options.size,
+            own=result.precision,
+            composed=decision.composed if decision else None,
+            weight=decisions.weights.get(node.name),
+            seconds=result.seconds,
+            images=tuple(part.indices.tolist()) if part else (),
+            shares=tuple(own_shares(part, labels, own_distance).tolist()) if part else (),
+            composed_shares=tuple(composed_shares.tolist()),
+            best_child=best,
+            above_child=above,
+            controls=beside.get(node.name),
+        )
+    return RowResult(
+        row=row,
+        seed=options.seed,
+        key=key,
+        whole=tree.root.name,
+        decision=decisions.chosen(tree.root.name, "auto"),
+        nodes=nodes,
+    )
+
+
+def summarise_baseline(row: str, key: str, subject: Subject, store: SegmentStore, result: NodeResult) -> RowResult:
+    """The record of a baseline's training.
+
+    Raises:
+        InputError: its embeddings cannot be read.
+    """
+    labels = label_numbers(store, "validation")
+    shares, images = torch.empty(0), torch.empty(0)
+    if result.status == "trained":
+        part = node_embeddings(result)[1]
+        images = part.indices
+        if subject.avsl:
+            shares = avsl_shares(result, labels[part.indices])
+        else:
+            shares = own_shares(part, labels, loss_family(subject.options.loss).own_distance)
+    node = NodeRow(
+        children=(),
+        status=result.status,
+        framing=subject.options.framing,
+        size=subject.options.size,
+        own=result.precision,
+        composed=None,
+        weight=None,
+        seconds=result.seconds,
+        images=tuple(images.tolist()),
+        shares=tuple(shares.tolist()),
+        composed_shares=(),
+        best_child=None,
+        above_child=None,
+        controls=None,
+    )
+    return RowResult(
+        row=row, seed=subject.options.seed, key=key, whole=subject.name, decision="own", nodes={subject.name: node}
+    )
+
+
+def own_shares(part: PartEmbeddings, labels: Tensor, own_distance: OwnDistance) -> Tensor:
+    """P@1 of each image by the node's own distance, float64 [n]."""
+    return _shares(OWN_DISTANCES[own_distance](part.embeddings, part.embeddings), labels[part.indices])
+
+
+def _shares(distances: Tensor, labels: Tensor) -> Tensor:
+    if len(labels) < 2:
+        return torch.full((len(labels),), torch.nan)
+    return precision_per_query(distances, labels, labels, 1, exclude_self=True)
+
+
+def _above_best_child(
+    node: TreeNode,
+    results: Mapping[str, NodeResult],
+    parts: Mapping[str, PartEmbeddings],
+    labels: Tensor,
+    own_distance: OwnDistance,
+) -> tuple[str | None, Difference | None]:
+    """The child with the highest P@1, and how much higher the node's own is on the images that both have."""
+    scored = [(value, child) for child in node.children if (value := results[child].precision.at[1]) is not None]
+    if not scored or node.name not in parts:
+        return None, None
+    best = max(scored)[1]
+    return best, compare_nodes(parts[node.name], parts[best], labels, own_distance)
