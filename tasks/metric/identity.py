@@ -18,8 +18,8 @@ ROOMS = Path(__file__).parent.parent
 # The modules that a node's weights and figures come from.
 CODE = (
     *(f"metric/{name}.py" for name in (
-        "angular_loss", "augment", "averaging", "batches", "distances", "evaluation", "losses", "model", "precision",
-        "seeding", "small_trunk", "training", "training_data", "trunks",
+        "angular_loss", "augment", "averaging", "batches", "distances", "efficientnet_lite", "evaluation",
+        "input_scale", "losses", "model", "precision", "seeding", "small_trunk", "training", "training_data", "trunks",
     )),
     "metric/plan.py",
     "segments/compose.py",
