@@ -17,8 +17,9 @@ ROOMS = Path(__file__).parent.parent
 # The modules that a node's weights and figures come from.
 CODE = (
     *(f"metric/{name}.py" for name in (
-        "angular_loss", "augment", "averaging", "batches", "distances", "evaluation", "fitting", "learner", "losses",
-        "model", "precision", "seeding", "small_trunk", "training", "training_data", "training_epoch", "trunks",
+        "angular_loss", "augment", "averaging", "batches", "distances", "efficientnet_lite", "evaluation", "fitting",
+        "input_scale", "learner", "losses", "model", "precision", "seeding", "small_trunk", "training",
+        "training_data", "training_epoch", "trunks",
     )),
     "metric/plan.py",
     "segments/compose.py",

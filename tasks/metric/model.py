@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from tasks.metric.input_scale import IMAGENET_MEAN, IMAGENET_STD
 from tasks.metric.seeding import seeded
-from tasks.metric.trunks import IMAGENET_MEAN, IMAGENET_STD, build_trunk
+from tasks.metric.trunks import build_trunk
 
 
 @dataclass(frozen=True, kw_only=True)

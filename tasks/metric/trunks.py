@@ -1,6 +1,7 @@
-"""Trunks: the convolutional part of any torchvision classification CNN, by name, or our `small` one."""
+"""Trunks: the convolutional part of any torchvision classification CNN, by name, or one of our own."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tasks.errors import InputError
+from tasks.metric.efficientnet_lite import EFFICIENTNET_LITE0, efficientnet_lite0, from_published
+from tasks.metric.input_scale import InputScale
 from tasks.metric.small_trunk import small_trunk
 
 # Families of torchvision.models whose feature maps end in global average pooling; the rest are transformers.
@@ -20,14 +23,14 @@ CNN_FAMILIES = (
 OTHER_COLOURS = ("googlenet", "inception_v3")  # their published weights want pictures scaled in their own way
 HEADS = ("avgpool", "dropout", "fc", "classifier", "aux1", "aux2", "AuxLogits")
 SMALL = "small"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+OURS = {SMALL: small_trunk, EFFICIENTNET_LITE0: efficientnet_lite0}  # built here; no address to fetch weights from
+HALF_RANGE = (0.5,) * 3  # mean and standard deviation that take 0..1 to -1..1
 
 
 def trunk_names() -> tuple[str, ...]:
     """Names that `build_trunk` knows."""
     models = torchvision.models.list_models(module=torchvision.models)
-    return (SMALL, *(name for name in models if name.startswith(CNN_FAMILIES)))
+    return (*OURS, *(name for name in models if name.startswith(CNN_FAMILIES)))
 
 
 def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
@@ -44,14 +47,14 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
     """
     if name not in trunk_names():
         raise InputError(f"unknown trunk {name!r}: one of {', '.join(trunk_names())}")
-    if name == SMALL:
-        trunk = small_trunk()
+    if name in OURS:
         if weights == "DEFAULT":
-            raise InputError("the trunk 'small' has no published weights: use weights none or a local file")
+            raise InputError(f"the trunk {name!r} has no published weights to fetch: use weights none or a local file")
+        trunk = OURS[name]()
     else:
         trunk = _stages(_published(name) if weights == "DEFAULT" else _build(name), name)
     if weights not in ("none", "DEFAULT"):
-        _load_file(trunk, Path(weights))
+        _load_file(trunk, Path(weights), from_published if name == EFFICIENTNET_LITE0 else dict)
     return trunk
 
 
@@ -64,33 +67,6 @@ def flattened_stages(trunk: nn.Sequential) -> list[tuple[str, nn.Module]]:
         else:
             stages.append((name, stage))
     return stages
-
-
-class InputScale(nn.Module):
-    """ImageNet-normalised pictures to what the trunk's weights were trained on; kept with the weights.
-
-    torchvision's GoogLeNet and Inception do this in their forward, by a flag that comes with the published weights.
-    """
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, half_range: bool) -> None:
-        super().__init__()
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        # To [-1, 1]: undo the mean and standard deviation of ImageNet, then take 0.5 and 0.5.
-        self.register_buffer("scale", std / 0.5 if half_range else torch.ones_like(std))
-        self.register_buffer("shift", (mean - 0.5) / 0.5 if half_range else torch.zeros_like(mean))
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Float [n, 3, h, w] to the same."""
-        return pictures * self.scale + self.shift
-
-    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # Weights from elsewhere have no scale of their own: they are taken as trained on normalised pictures.
-        for name, tensor in self.state_dict().items():
-            state.setdefault(f"{prefix}{name}", tensor)
-        super()._load_from_state_dict(state, prefix, *rest)
 
 
 def _build(name: str) -> nn.Module:
@@ -113,7 +89,8 @@ def _published(name: str) -> nn.Module:
 def _stages(model: nn.Module, name: str) -> nn.Sequential:
     stages: OrderedDict[str, nn.Module] = OrderedDict()
     if name in OTHER_COLOURS:
-        stages["colours"] = InputScale(half_range=bool(model.transform_input))
+        # torchvision does this in their forward, by a flag that comes with the published weights.
+        stages["colours"] = InputScale(HALF_RANGE, HALF_RANGE) if model.transform_input else InputScale()
     for child_name, child in model.named_children():
         if child_name not in HEADS:
             stages[child_name] = child
@@ -122,13 +99,13 @@ def _stages(model: nn.Module, name: str) -> nn.Sequential:
     return nn.Sequential(stages)
 
 
-def _load_file(trunk: nn.Sequential, path: Path) -> None:
+def _load_file(trunk: nn.Sequential, path: Path, renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        missing, _ = trunk.load_state_dict(state, strict=False)
+        missing, _ = trunk.load_state_dict(renamed(state), strict=False)
     except Exception as error:  # each reader has exceptions of its own; all mean that the file is not what was asked
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"the weights {path} cannot be read: {reason}; give a state dict as .safetensors") from None

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tasks.errors import InputError
-from tasks.metric.trunks import SMALL, build_trunk, flattened_stages, trunk_names
+from tasks.metric.efficientnet_lite import EFFICIENTNET_LITE0
+from tasks.metric.trunks import OURS, SMALL, build_trunk, flattened_stages, trunk_names
 
 # How each family of torchvision goes from its feature maps to the classes, as in its own `forward`.
 HEADS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
@@ -88,7 +89,7 @@ def test_published_weights_that_want_other_colours_get_them(name: str, monkeypat
     assert_near(HEADS["avgpool, fc"](model, trunk(pictures(75))), model(pictures(75)), share=1e-3)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121", "squeezenet1_1", "inception_v3", SMALL])
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "squeezenet1_1", "inception_v3", *OURS])
 @torch.no_grad()
 def test_the_stages_one_after_the_other_are_the_trunk(name: str) -> None:
     trunk = build_trunk(name).eval()
@@ -106,12 +107,12 @@ def test_resnet_s_stages_are_its_blocks() -> None:
     assert names == ["conv1", "bn1", "relu", "maxpool", *blocks]
 
 
-def test_the_names_are_all_of_torchvision_s_cnns_and_small() -> None:
+def test_the_names_are_all_of_torchvision_s_cnns_and_ours() -> None:
     names = trunk_names()
     every = torchvision.models.list_models(module=torchvision.models)
     transformers = {name for name in every if name.startswith(("vit_", "swin_", "maxvit"))}
-    assert names[0] == SMALL
-    assert sorted(names[1:]) == sorted(set(every) - transformers)
+    assert names[:2] == (SMALL, EFFICIENTNET_LITE0)
+    assert sorted(names[2:]) == sorted(set(every) - transformers)
 
 
 def test_random_weights_come_from_torch_s_seed() -> None:
@@ -124,13 +125,16 @@ def test_random_weights_come_from_torch_s_seed() -> None:
 
 
 def test_an_unknown_trunk_is_refused_with_the_choices() -> None:
-    with pytest.raises(InputError, match=r"unknown trunk 'vit_b_16': one of small, alexnet, .*resnet18"):
+    with pytest.raises(
+        InputError, match=r"unknown trunk 'vit_b_16': one of small, efficientnet_lite0, alexnet, .*resnet18"
+    ):
         build_trunk("vit_b_16")
 
 
-def test_small_has_no_published_weights() -> None:
-    with pytest.raises(InputError, match="'small' has no published weights: use weights none or a local file"):
-        build_trunk(SMALL, "DEFAULT")
+@pytest.mark.parametrize("name", OURS)
+def test_ours_have_no_published_weights_to_fetch(name: str) -> None:
+    with pytest.raises(InputError, match=f"'{name}' has no published weights to fetch: use weights none or a local"):
+        build_trunk(name, "DEFAULT")
 
 
 @pytest.mark.parametrize("error", [URLError("no route\nto host"), RuntimeError("invalid hash value")])
