@@ -15,6 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
+from flows import cli_options as shared
+from flows.cli_study import reproduce
 from infra.processes import ServerError
 from tasks.errors import InputError
 
@@ -25,9 +27,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-LOSS_NAMES = ("triplet", "angular", "multi_similarity", "ntxent", "snr", "proxy_anchor", "subcenter_arcface")
-Decision = Annotated[str, typer.Option(help="own: each node's model; composed: the sum of its leaves; auto")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
 
 
 def main() -> None:
@@ -152,27 +151,25 @@ def train(
     store: Annotated[Path, typer.Option(help="segment store of `heml prepare`")],
     tree: Annotated[str, typer.Option(help="a preset, a YAML file, or auto")] = "auto",
     out: Annotated[Path | None, typer.Option(help="folder of the report and the model")] = None,
-    trunk: Annotated[str, typer.Option(help="a torchvision CNN by name, or small")] = "resnet18",
-    weights: Annotated[str, typer.Option(help="none, DEFAULT or a file")] = "none",
-    embedding: Annotated[int, typer.Option(help="dimensions")] = 64,
-    loss: Annotated[str, typer.Option(help=", ".join(LOSS_NAMES))] = "triplet",
-    size: Annotated[int, typer.Option(help="edge of the pictures, pixels")] = 96,
-    fill: Annotated[str, typer.Option(help="of what is not in a node: black, mean, blur or background")] = "black",
-    framing: Annotated[
-        str, typer.Option(help="full: the whole photo; crop: a square about the part; auto: crop small parts")
-    ] = "full",
-    absent: Annotated[str, typer.Option(help="images without the part: skip or blank")] = "skip",
-    averaging: Annotated[str, typer.Option(help="a parent's start: equal, area or precision")] = "equal",
-    augmentation: Annotated[str, typer.Option(help="of training pictures: none, mirror or full")] = "mirror",
-    epochs: Annotated[int, typer.Option(help="at most")] = 12,
-    patience: Annotated[int, typer.Option(help="epochs without a better held-out P@K before it stops")] = 5,
-    batch: Annotated[int, typer.Option(help="images a step")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="of AdamW")] = 3e-4,
-    weight_decay: Annotated[float, typer.Option(help="of AdamW")] = 1e-4,
+    trunk: shared.Trunk = "resnet18",
+    weights: shared.Weights = "none",
+    embedding: shared.Embedding = 64,
+    loss: shared.Loss = "triplet",
+    size: shared.Size = 96,
+    fill: shared.Fill = "black",
+    framing: shared.Framing = "full",
+    absent: shared.Absent = "skip",
+    averaging: shared.Averaging = "equal",
+    augmentation: shared.Augmentation = "mirror",
+    epochs: shared.Epochs = 12,
+    patience: shared.Patience = 5,
+    batch: shared.Batch = 64,
+    learning_rate: shared.LearningRate = 3e-4,
+    weight_decay: shared.WeightDecay = 1e-4,
     seed: Annotated[int, typer.Option(help="of all that is random")] = 0,
     controls: Annotated[bool, typer.Option(help="train also each leaf's shape alone, and the background")] = False,
-    decision: Decision = "auto",
-    json_file: JsonFile = None,
+    decision: shared.Decision = "auto",
+    json_file: shared.JsonFile = None,
 ) -> None:
     """Train every node of a segment tree, as a Prefect flow."""
     with _prefect():
@@ -208,12 +205,15 @@ def train(
         _write_json(json_file, {name: value for name, value in outcome.items() if name != "out"})
 
 
+app.command(epilog="Example: heml reproduce --study celeba --store celeba --trunk small --size 64")(reproduce)
+
+
 @app.command(epilog="Example: heml evaluate --model run/model --store portraits")
 def evaluate(
     model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
     store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
-    decision: Decision = "auto",
-    json_file: JsonFile = None,
+    decision: shared.Decision = "auto",
+    json_file: shared.JsonFile = None,
 ) -> None:
     """P@K at every node of a trained tree, on a store's validation split."""
     from flows.node_fields import node_fields, precision_line
@@ -248,7 +248,7 @@ def explain(
     out: Annotated[Path, typer.Option(help="folder of index.html, tree.png and explanation.json")],
     mask_a: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
     mask_b: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
-    decision: Decision = "auto",
+    decision: shared.Decision = "auto",
 ) -> None:
     """Why two photos are alike: the tree of distances with a map at every node."""
     from tasks.explanation.explain_photos import explain_photos

@@ -132,6 +132,19 @@ class TrainParameters(Parameters):
     )
 
 
+class ReproduceParameters(Parameters):
+    """A study of the paper to its tables."""
+
+    study: str = Field(description="celeba, human-parsing or sceneparse150")
+    store: Path | None = Field(None, description="a prepared store; else the study's data set from the hub")
+    tree: str | None = Field(None, description="a preset or YAML file for a store with other classes")
+    rows: tuple[str, ...] = Field(("table-1",), description="rows, or groups of them: table-1, leak, framing")
+    seeds: int = Field(1, ge=1, description="trainings of each row")
+    costs: bool = Field(True, description="measure time and memory of a step of each method")
+    options: TrainingOptions = TrainingOptions()
+    out: Path | None = Field(None, description="folder of rows and tables; by default under the HEML home")
+
+
 class ExplainParameters(Parameters):
     """Two photos and a trained tree to an explanation."""
 

@@ -61,6 +61,10 @@ class MemoryTracker:
         """See `Tracker`."""
         self.runs[run_id].artifacts.append(file)
 
+    def log_table(self, run_id: str, columns: Mapping[str, list[Any]], file: str) -> None:
+        """See `Tracker`."""
+        self.runs[run_id].artifacts.append(file)
+
     def log_dataset_input(self, run_id: str, name: str, digest: str, source: str) -> None:
         """See `Tracker`."""
         self.runs[run_id].datasets.append((name, digest, source))

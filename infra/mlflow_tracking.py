@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import infra.mlflow_environment  # noqa: F401 (for its effect, which has to come before MLflow)
 
 # isort: split
+import pandas as pd
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -112,6 +113,11 @@ class MlflowTracker:
     def log_dict(self, run_id: str, content: Mapping[str, Any], file: str) -> None:
         """Keep a mapping as a file."""
         self._log(run_id, lambda: self._client.log_dict(run_id, dict(content), file), f"the file {file}")
+
+    def log_table(self, run_id: str, columns: Mapping[str, list[Any]], file: str) -> None:
+        """Keep a table; it can be compared between runs in MLflow's UI."""
+        table = pd.DataFrame(dict(columns), dtype=object)  # of pandas' own text columns MLflow 3.17 makes it warn
+        self._log(run_id, lambda: self._client.log_table(run_id, table, file), f"the table {file}")
 
     def log_dataset_input(self, run_id: str, name: str, digest: str, source: str) -> None:
         """Say which data the run was trained on; MLflow keeps the first 36 characters of the digest."""

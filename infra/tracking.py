@@ -66,6 +66,10 @@ class Tracker(Protocol):
         """Keep a mapping as a JSON or YAML file, after the ending of ``file``."""
         ...
 
+    def log_table(self, run_id: str, columns: Mapping[str, list[Any]], file: str) -> None:
+        """Keep a table, column name to its cells, as MLflow shows tables; ``file`` ends in ``.json``."""
+        ...
+
     def log_dataset_input(self, run_id: str, name: str, digest: str, source: str) -> None:
         """Say which data the run was trained on: the store's name, digest and folder."""
         ...

@@ -1,5 +1,6 @@
 """Two nodes compared by a paired bootstrap over the images that both have (our reading)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,3 +63,19 @@ def compare_distances(one: Tensor, other: Tensor, labels: Tensor) -> Difference:
     first, second = (precision_per_query(distances, labels, labels, 1, exclude_self=True) for distances in (one, other))
     difference = (first - second).numpy()
     return Difference(value=float(np.mean(difference)), interval=bootstrap_interval(difference), n=len(labels))
+
+
+def compare_shares(one: Mapping[int, float], other: Mapping[int, float]) -> Difference | None:
+    """Mean share of `one` minus that of `other`, over the images that both have.
+
+    Args:
+        one, other: image to its P@1.
+
+    Returns:
+        The difference; None without an image that both have.
+    """
+    shared = sorted(one.keys() & other.keys())
+    if not shared:
+        return None
+    difference = np.array([one[image] - other[image] for image in shared])
+    return Difference(value=float(np.mean(difference)), interval=bootstrap_interval(difference), n=len(shared))

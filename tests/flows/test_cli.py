@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from flows import cli
+from flows.cli_options import LOSS_NAMES
 from infra.processes import ServerError
 from tasks.metric.losses import LOSSES
 from tasks.segments.pictures import encode_image, encode_label_map
@@ -203,7 +204,7 @@ def test_no_prefect_server_is_said(
 
 
 def test_the_help_lists_every_loss() -> None:
-    assert tuple(LOSSES) == cli.LOSS_NAMES
+    assert tuple(LOSSES) == LOSS_NAMES
 
 
 def test_a_server_that_dies_is_no_wrong_input(

@@ -14,6 +14,7 @@ def test_double_keeps_what_it_is_given() -> None:
     tracker.log_metrics(child, {"loss": 0.5}, step=3)
     tracker.log_artifact(child, "/x/sheet.png", "sfam")
     tracker.log_dict(child, {"a": 1}, "nodes.json")
+    tracker.log_table(child, {"P@1": ["96.0"]}, "table-1.json")
     tracker.log_dataset_input(child, "portraits", "abc", "/store")
     tracker.set_tags(child, {"status": "trained"})
     tracker.end_run(child, "FINISHED")
@@ -21,7 +22,7 @@ def test_double_keeps_what_it_is_given() -> None:
     assert (run.parent_run_id, run.params, run.status) == (parent, {"size": 64}, "FINISHED")
     assert run.tags == {"node": "hair", "status": "trained"}
     assert run.metrics == [(3, {"loss": 0.5})]
-    assert run.artifacts == ["sfam/sheet.png", "nodes.json"]
+    assert run.artifacts == ["sfam/sheet.png", "nodes.json", "table-1.json"]
     assert run.datasets == [("portraits", "abc", "/store")]
     assert tracker.runs[parent].status == "RUNNING"
 

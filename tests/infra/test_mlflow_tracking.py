@@ -1,5 +1,6 @@
 """What arrives in MLflow, read back through MLflow's own client and out of its database."""
 
+import json
 import logging
 import math
 import sqlite3
@@ -92,7 +93,14 @@ def test_files_land_under_home(tracker: MlflowTracker, client: MlflowClient, hom
     tracker.log_artifact(run, tmp_path / "sheet.png", "sfam")
     tracker.log_artifact(run, str(tmp_path / "sheet.png"))
     tracker.log_dict(run, {"a": 1}, "nodes.json")
-    assert {file.path for file in client.list_artifacts(run)} == {"sfam", "sheet.png", "nodes.json"}
+    tracker.log_table(run, {"row": ["a", "b"], "P@1": ["96.0", "-"]}, "table-1.json")
+    files = {file.path for file in client.list_artifacts(run)}
+    assert files == {"sfam", "sheet.png", "nodes.json", "table-1.json"}
+    table = json.loads(Path(client.download_artifacts(run, "table-1.json")).read_text())
+    assert table == {"columns": ["row", "P@1"], "data": [["a", "96.0"], ["b", "-"]]}
+    assert json.loads(client.get_run(run).data.tags["mlflow.loggedArtifacts"]) == [
+        {"path": "table-1.json", "type": "table"}
+    ]
     kept = home / "mlflow-artifacts" / "portraits" / run / "artifacts" / "sfam" / "sheet.png"
     assert kept.read_bytes() == b"png"
 

@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LOSS_NAMES = ("triplet", "angular", "multi_similarity", "ntxent", "snr", "proxy_anchor", "subcenter_arcface")
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
+Decision = Annotated[str, typer.Option(help="own: each node's model; composed: the sum of its leaves; auto")]
+Trunk = Annotated[str, typer.Option(help="a torchvision CNN by name, efficientnet_lite0, or small")]
+Weights = Annotated[str, typer.Option(help="none, DEFAULT or a file")]
+Embedding = Annotated[int, typer.Option(help="dimensions")]
+Loss = Annotated[str, typer.Option(help=", ".join(LOSS_NAMES))]
+Size = Annotated[int, typer.Option(help="edge of the pictures, pixels")]
+Fill = Annotated[str, typer.Option(help="of what is not in a node: black, mean, blur or background")]
+Framing = Annotated[str, typer.Option(help="full: the whole photo; crop: a square about the part; auto: small parts")]
+Absent = Annotated[str, typer.Option(help="images without the part: skip or blank")]
+Averaging = Annotated[str, typer.Option(help="a parent's start: equal, area or precision")]
+Augmentation = Annotated[str, typer.Option(help="of training pictures: none, mirror or full")]
+Epochs = Annotated[int, typer.Option(help="at most")]
+Patience = Annotated[int, typer.Option(help="epochs without a better held-out P@K before it stops")]
+Batch = Annotated[int, typer.Option(help="images a step")]
+LearningRate = Annotated[float, typer.Option(help="of AdamW")]
+WeightDecay = Annotated[float, typer.Option(help="of AdamW")]

@@ -1,0 +1,140 @@
+"""The paper's tables: every row of a study trained, recorded, and set beside the paper's figures."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.console import say
+from flows.parameters import ReproduceParameters, TrainParameters
+from flows.prepare_data import prepare_data, prepare_runner
+from flows.study_data import hub_data
+from flows.train_tree import runner_for, train_tree
+from flows.trees import resolve_tree
+from infra.machine import machine_name
+from infra.runners import check_engine, task_runner, training_resources
+from infra.settings import Settings, load_settings
+from infra.tracking import open_tracker
+from tasks.metric.options import TrainingOptions
+from tasks.metric.subject import Subject, avsl_baseline, traditional_baseline
+from tasks.reproduce import measure_cost, record_baseline, record_tree, row_key, write_tables
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.tree import SegmentTree
+from tasks.study.paper import paper_study
+from tasks.study.row_result import read_row, row_file
+from tasks.study.rows import StudyRow, select_rows
+from tasks.train import train_beside
+from tasks.training_run import TrainingRun, decode_store
+
+
+@flow(name="reproduce", flow_run_name="reproduce {parameters.study}", task_runner=task_runner(load_settings()))
+def reproduce(parameters: ReproduceParameters) -> list[str]:
+    """Train the rows of a study that are not done yet, and write its tables from all that are.
+
+    Args:
+        parameters: which study, rows and seeds, on what data.
+
+    Returns:
+        The tables in Markdown.
+
+    Raises:
+        InputError: the study, a row, the data or the options cannot be used; rows that are done stay done.
+    """
+    settings = load_settings()
+    check_engine(settings)
+    paper, rows = paper_study(parameters.study), select_rows(parameters.rows)
+    out = (parameters.out or settings.home / "studies" / parameters.study).resolve()
+    store = _store(parameters, settings, out)
+    tree = resolve_tree(parameters.tree or parameters.study, store)
+    options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
+    tracker = open_tracker(settings.tracking_uri)
+    tracker.prepare(store.source)
+    run_id = tracker.start_run(
+        store.source,
+        str(flow_run.get_name()),
+        params={**asdict(options), "store": str(store.path), "study": parameters.study},
+        tags={"prefect.flow_run_id": str(flow_run.get_id())},
+    )
+    run = TrainingRun(
+        store=str(store.path),
+        tree=tree.to_dict(),
+        options=asdict(options),
+        nodes=str(settings.nodes),
+        decoded=str(settings.decoded),
+        tracking=settings.tracking_uri,
+        experiment=store.source,
+        parent_run_id=run_id,
+    )
+    try:
+        for number, row in enumerate(rows, start=1):
+            for seed in range(parameters.seeds):
+                of_row = replace(run, options=asdict(row.options(options, seed)))
+                done = read_row(row_file(out, row.name, seed))
+                known = done is not None and done.key == row_key(row, of_row)
+                say(f"row {number}/{len(rows)}, {row.name}, seed {seed}" + (": done before" if known else ""))
+                if not known:
+                    _train_row(row, of_row, parameters, settings, store, out)
+        if parameters.costs:
+            for setting in ("equal", "published"):
+                measure_cost(setting, run, str(out))
+        tables = write_tables(parameters.study, run, _notes(paper.title, store, tree, options, settings), str(out))
+    except BaseException:
+        tracker.end_run(run_id, "FAILED")
+        raise
+    tracker.end_run(run_id, "FINISHED")
+    for table in tables:
+        say(table)
+    say(f"tables: {out / 'tables.md'}")
+    return tables
+
+
+def _store(parameters: ReproduceParameters, settings: Settings, out: Path) -> SegmentStore:
+    """The given store, or the study's data set from the hub, prepared once."""
+    if parameters.store is not None:
+        return open_store(parameters.store.resolve())
+    preparing = hub_data(parameters.study, out / "store")
+    prepare_data.with_options(task_runner=prepare_runner(preparing, settings))(preparing)
+    return open_store(out / "store")
+
+
+def _train_row(
+    row: StudyRow,
+    run: TrainingRun,
+    parameters: ReproduceParameters,
+    settings: Settings,
+    store: SegmentStore,
+    out: Path,
+) -> None:
+    options = TrainingOptions(**run.options)
+    if row.method == "heml":
+        training = TrainParameters(
+            store=store.path,
+            tree=parameters.tree or parameters.study,
+            out=out / "trees" / f"{row.name}-seed{options.seed}",
+            options=options,
+            controls=row.controls,
+        )
+        outcome: dict[str, Any] = train_tree.with_options(task_runner=runner_for(training, settings))(training)
+        record_tree(row, run, outcome, str(out))
+        return
+    subject: Subject = (avsl_baseline if row.method == "avsl" else traditional_baseline)(options)
+    decode_store(run)
+    with training_resources(settings):
+        result: dict[str, Any] = train_beside.submit(subject, run).result()  # type: ignore[assignment]
+    record_baseline(row, run, subject, result, str(out))
+
+
+def _notes(
+    title: str, store: SegmentStore, tree: SegmentTree, options: TrainingOptions, settings: Settings
+) -> tuple[str, ...]:
+    train, validation = store.rows("train"), store.rows("validation")
+    return (
+        f"Data: {store.source}, {train} training and {validation} validation photos, {len(tree.leaves)} leaves; they "
+        f"stand in for the paper's {title}.",
+        f"All rows alike: trunk {options.trunk} (weights {options.weights}), {options.size} px, framing "
+        f"{options.framing}, {options.augmentation} augmentation, at most {options.epochs} epochs, batch "
+        f"{options.batch}, learning rate {options.learning_rate:g}.",
+        f"Machine: {machine_name(settings.torch_device)}.",
+    )

@@ -1,0 +1,142 @@
+"""Prefect tasks of a study: the record of a row, what a step costs, and the tables."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from infra.tracking import open_tracker
+from tasks.artifact_keys import artifact_key
+from tasks.errors import InputError
+from tasks.metric.identity import AVSL_CODE, CODE, code_version
+from tasks.metric.node_result import NodeResult, read_result
+from tasks.metric.options import TrainingOptions
+from tasks.metric.subject import Subject
+from tasks.segments.store import open_store
+from tasks.segments.tree import parse_tree
+from tasks.study.paper import paper_study
+from tasks.study.row_result import read_rows, write_row
+from tasks.study.rows import Method, StudyRow
+from tasks.study.step_cost import StepCost, step_cost
+from tasks.study.summary import summarise_baseline, summarise_tree
+from tasks.study.tables import study_tables
+from tasks.training_run import TrainingRun
+
+# The published settings: AVSL's own; HEML's paper names none, so the common metric-learning example's (our reading).
+PUBLISHED: dict[Method, Callable[[TrainingOptions], TrainingOptions]] = {
+    "heml": lambda options: replace(options, trunk="resnet18", size=224, batch=64),
+    "traditional": lambda options: replace(options, trunk="resnet18", size=224, batch=64),
+    "avsl": lambda options: replace(options, trunk="resnet50", size=224, batch=180),
+}
+
+
+def row_key(row: StudyRow, run: TrainingRun) -> str:
+    """Digest of all that a row's record depends on."""
+    facts = [asdict(row), open_store(Path(run.store)).digest, run.tree, run.options, code_version((*CODE, *AVSL_CODE))]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=dict).encode()).hexdigest()[:32]
+
+
+@task(name="record-tree", task_run_name="record {row.name}", tags=["report"])
+def record_tree(row: StudyRow, run: TrainingRun, outcome: dict[str, Any], out: str) -> None:
+    """Write the record of a trained tree.
+
+    Args:
+        row: which row it is.
+        run: its store, tree and options.
+        outcome: what the training's flow returned.
+        out: the study's folder.
+
+    Raises:
+        InputError: a node's files are missing.
+    """
+    results = {name: _result(run, node["key"], name) for name, node in outcome["nodes"].items()}
+    controls = [_result(run, key, name) for name, key in outcome["controls"].items()]
+    tree, store, options = parse_tree(run.tree), open_store(Path(run.store)), TrainingOptions(**run.options)
+    write_row(Path(out), summarise_tree(row.name, row_key(row, run), tree, store, options, results, controls))
+
+
+@task(name="record-baseline", task_run_name="record {row.name}", tags=["report"])
+def record_baseline(row: StudyRow, run: TrainingRun, subject: Subject, result: dict[str, Any], out: str) -> None:
+    """Write the record of a trained baseline.
+
+    Raises:
+        InputError: its files are missing.
+    """
+    store = open_store(Path(run.store))
+    summary = summarise_baseline(row.name, row_key(row, run), subject, store, NodeResult.from_dict(result))
+    write_row(Path(out), summary)
+
+
+@task(name="measure-cost", task_run_name="cost {setting}", tags=["report"])
+def measure_cost(setting: str, run: TrainingRun, out: str) -> None:
+    """Measure a training step of each method, unless it was done before, and keep it in the study's folder.
+
+    Args:
+        setting: "equal", with the study's trunk, size and batch; or "published", with each method's own.
+        run: its options.
+        out: the study's folder.
+    """
+    options = replace(TrainingOptions(**run.options), weights="none")
+    path = Path(out) / f"cost-{setting}.json"
+    asked = {method: PUBLISHED[method](options) if setting == "published" else options for method in PUBLISHED}
+    if [(cost.method, cost.trunk, cost.size, cost.batch, cost.device) for cost in read_costs(path)] == [
+        (method, own.trunk, own.size, own.batch, own.device) for method, own in asked.items()
+    ]:
+        return
+    # One step of a large model on a CPU takes minutes; its memory is the same at the second.
+    steps = 3 if setting == "equal" or options.device == "cuda" else 1
+    measured = [asdict(step_cost(method, own, steps)) for method, own in asked.items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(measured, indent=1), encoding="utf-8")
+
+
+@task(name="write-tables", task_run_name="tables", tags=["report"])
+def write_tables(study: str, run: TrainingRun, notes: tuple[str, ...], out: str) -> list[str]:
+    """Write the study's tables from all rows that are done: Markdown, JSON, artifacts, MLflow tables.
+
+    Args:
+        study: its name.
+        run: the flow's run in the tracking store.
+        notes: said under every table.
+        out: the study's folder.
+
+    Returns:
+        The tables in Markdown.
+    """
+    folder = Path(out)
+    costs = {setting: read_costs(folder / f"cost-{setting}.json") for setting in ("equal", "published")}
+    tables = study_tables(paper_study(study), read_rows(folder), costs, notes)
+    markdown = [table.markdown() for table in tables]
+    (folder / "tables.md").write_text("\n".join(markdown), encoding="utf-8")
+    plain = [asdict(table) for table in tables]
+    (folder / "tables.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
+    tracker = open_tracker(run.tracking)
+    for table in tables:
+        tracker.log_table(run.parent_run_id, table.columns_of_values(), f"{table.name}.json")
+        create_markdown_artifact(
+            key=artifact_key("study", study, table.name), markdown=table.markdown(), description=table.title
+        )
+    tracker.log_artifact(run.parent_run_id, folder / "tables.md")
+    return markdown
+
+
+def read_costs(path: Path) -> list[StepCost]:
+    """What `measure_cost` kept; empty if there is nothing, or it is damaged."""
+    try:
+        return [StepCost(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _result(run: TrainingRun, key: str, name: str) -> NodeResult:
+    result = read_result(Path(run.nodes) / key)
+    if result is None:
+        raise InputError(
+            f"the result of {name} is not in {run.nodes}/{key}: run the study again, it trains what is missing"
+        )
+    return replace(result, node=name)

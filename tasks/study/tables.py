@@ -1,0 +1,274 @@
+"""The paper's tables from a study's rows, each beside the paper's own figures, and ours on what it leaves open."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tasks.metric.compare import compare_shares
+from tasks.metric.precision import bootstrap_interval
+from tasks.study.paper import PAPER_MEMORY, PaperStudy
+from tasks.study.row_result import NodeRow, RowResult
+from tasks.study.rows import FRAMING, LEAK, TABLE_1
+from tasks.study.step_cost import StepCost
+from tasks.study.table import Table, difference_cell, paper_cell, percent, precision_cell, with_interval
+
+Rows = Mapping[str, Sequence[RowResult]]  # row's name to its results, one a seed
+METHODS = {"heml": "triplet-heml", "traditional": "triplet-traditional", "avsl": "avsl"}
+
+
+def by_row(results: Sequence[RowResult]) -> dict[str, list[RowResult]]:
+    """Results of one row together, in the order of their seeds."""
+    rows: dict[str, list[RowResult]] = defaultdict(list)
+    for result in sorted(results, key=lambda found: found.seed):
+        rows[result.row].append(result)
+    return dict(rows)
+
+
+def study_tables(
+    study: PaperStudy, results: Sequence[RowResult], costs: Mapping[str, Sequence[StepCost]], notes: Sequence[str]
+) -> list[Table]:
+    """Every table for which there are rows.
+
+    Args:
+        study: the paper's figures.
+        results: all rows that are done.
+        costs: "published" and "equal" to the three methods' step at that setting.
+        notes: said under every table: the data, the machine, the settings.
+    """
+    rows = by_row(results)
+    found = [
+        _table_1(study, rows),
+        _table_2(study, rows, costs),
+        _table_3(study, rows),
+        _parents(rows),
+        _leak(rows),
+        _framing(rows),
+    ]
+    return [
+        Table(
+            name=table.name,
+            title=table.title,
+            columns=table.columns,
+            rows=table.rows,
+            notes=(*table.notes, *notes),
+        )
+        for table in found
+        if table is not None and table.rows
+    ]
+
+
+def shares_over_seeds(results: Sequence[RowResult], decision: str = "own") -> dict[int, float]:
+    """P@1 of each image at the whole, the mean over the seeds."""
+    gathered: dict[int, list[float]] = defaultdict(list)
+    for result in results:
+        shares = result.root.shares if decision == "own" else result.root.composed_shares
+        for image, share in zip(result.root.images, shares, strict=False):
+            gathered[image].append(share)
+    return {image: float(np.mean(values)) for image, values in gathered.items()}
+
+
+def _over_seeds(results: Sequence[RowResult], k: int, decision: str = "own") -> str:
+    """P@K of the whole, the mean over the seeds; with its interval over the images for K = 1."""
+    figures = [result.root.own if decision == "own" else result.root.composed for result in results]
+    values = [figure.at[k] for figure in figures if figure is not None]
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    shares = shares_over_seeds(results, decision)
+    interval = bootstrap_interval(np.array(list(shares.values()))) if k == 1 and shares else None
+    spread = f", seeds {percent(min(known))} to {percent(max(known))}" if k == 1 and len(known) > 1 else ""
+    return with_interval(float(np.mean(known)), interval) + spread
+
+
+def _table_1(study: PaperStudy, rows: Rows) -> Table | None:
+    done = [row.name for row in TABLE_1 if row.name in rows]
+    if not done:
+        return None
+    shares = {name: shares_over_seeds(rows[name]) for name in done}
+    best = max(done, key=lambda name: float(np.mean(list(shares[name].values()) or [0.0])))
+    lines = [
+        (
+            name,
+            _over_seeds(rows[name], 1),
+            _over_seeds(rows[name], 2),
+            _over_seeds(rows[name], 8),
+            _over_seeds(rows[name], 1, "composed"),
+            "best" if name == best else difference_cell(compare_shares(shares[name], shares[best])),
+            str(len(rows[name])),
+            paper_cell(study.table_1.get(name)),
+        )
+        for name in done
+    ]
+    return Table(
+        name="table-1",
+        title=f"Table I, {study.title}: the whole picture",
+        columns=(
+            "model",
+            "P@1 own",
+            "P@2",
+            "P@8",
+            "P@1 composed",
+            "P@1 own against the best",
+            "seeds",
+            "paper P@1 2 8",
+        ),
+        rows=tuple(lines),
+        notes=(
+            "In percent, with 95 % bootstrap intervals over the images. Own: the root's model, the paper's tables. "
+            "Composed: the weighted sum of the leaves' distances.",
+            f"The label is {study.label!r} in the paper; its photos and split are others, so its figures are beside "
+            "ours and not compared with them.",
+        ),
+    )
+
+
+def _table_2(study: PaperStudy, rows: Rows, costs: Mapping[str, Sequence[StepCost]]) -> Table | None:
+    lines = []
+    for method, row in METHODS.items():
+        seconds = np.mean([result.seconds for result in rows[row]]) if row in rows else None
+        memory = [_memory(costs.get(setting, ()), method) for setting in ("equal", "published")]
+        lines.append(
+            (
+                method,
+                "-" if seconds is None else f"{seconds:.0f} s",
+                *memory,
+                study.table_2[method],
+                PAPER_MEMORY[method],
+            )
+        )
+    if all(line[1:4] == ("-",) * 3 for line in lines):
+        return None
+    return Table(
+        name="table-2",
+        title=f"Table II, {study.title}: time and memory",
+        columns=(
+            "method",
+            "training time",
+            "memory, equal setting",
+            "memory, published setting",
+            "paper: time",
+            "paper: GPU memory",
+        ),
+        rows=tuple(lines),
+        notes=(
+            "Time: of all its trainings one after the other. Memory: the most that training steps took above the "
+            "process before, in a process of its own; a tree's nodes need it one at a time on each worker.",
+        ),
+    )
+
+
+def _memory(costs: Sequence[StepCost], method: str) -> str:
+    for cost in costs:
+        if cost.method == method:
+            return f"{cost.peak_memory / 1e9:.2f} GB ({cost.trunk}, {cost.size} px, batch {cost.batch})"
+    return "-"
+
+
+def _table_3(study: PaperStudy, rows: Rows) -> Table | None:
+    if "triplet-heml" not in rows:
+        return None
+    result = rows["triplet-heml"][0]
+    lines = [
+        (
+            name,
+            precision_cell(node.own),
+            percent(node.own.at[2]),
+            percent(node.own.at[8]),
+            precision_cell(node.composed),
+            str(node.own.n),
+            f"{node.best_child} {difference_cell(node.above_child)}" if node.best_child else "-",
+            paper_cell(study.table_3.get(name)),
+        )
+        for name, node in result.nodes.items()
+    ]
+    return Table(
+        name="table-3",
+        title=f"Table III, {study.title}: every node of Triplet-HEML",
+        columns=("node", "P@1 own", "P@2", "P@8", "P@1 composed", "images", "against the best child", "paper P@1 2 8"),
+        rows=tuple(lines),
+        notes=(f"Seed {result.seed}. A node and its child are compared among the images that both have.",),
+    )
+
+
+def _parents(rows: Rows) -> Table | None:
+    lines = []
+    for name, results in rows.items():
+        for result in results:
+            known = [node for node in result.nodes.values() if node.above_child is not None]
+            if known:
+                lines.append((name, str(result.seed), str(len(known)), *_lost(known)))
+    return Table(
+        name="parents",
+        title="Combined nodes that fall below their best child",
+        columns=("row", "seed", "combined nodes", "below, plainly", "below, outside the interval"),
+        rows=tuple(lines),
+        notes=("The paper's Table III: 6 of 15, plainly. Intervals: paired bootstrap over the images that both have.",),
+    )
+
+
+def _lost(nodes: Sequence[NodeRow]) -> tuple[str, str]:
+    differences = [node.above_child for node in nodes if node.above_child is not None]
+    plainly = sum(difference.value < 0 for difference in differences)
+    return str(plainly), str(sum(difference.interval[1] < 0 for difference in differences))
+
+
+def _leak(rows: Rows) -> Table | None:
+    done = [row.name for row in LEAK if row.name in rows]
+    if not done:
+        return None
+    first = {name: rows[name][0].nodes for name in done}
+    leaves = [name for name, node in first[done[0]].items() if not node.children]
+    lines = []
+    for leaf in leaves:
+        cells = [leaf]
+        for name in done:
+            node = first[name][leaf]
+            above = node.controls.above if node.controls else None
+            cells += [precision_cell(node.own), difference_cell(above)]
+        controls = first[done[-1]][leaf].controls
+        cells += [precision_cell(controls.shape if controls else None)]
+        cells += [precision_cell(controls.background if controls else None)]
+        lines.append(tuple(cells))
+    heads = [head for name in done for head in (f"{name}: P@1", f"{name}: above controls")]
+    return Table(
+        name="leak",
+        title="What a leaf's figure is about: three fills beside two controls",
+        columns=("leaf", *heads, "shape only", "background only"),
+        rows=tuple(lines),
+        notes=(
+            "Shape only: the part's mask, white on black. Background only: all but the background black. Above "
+            "controls: the leaf's P@1 minus the better control's of those whose pixels its picture holds (the "
+            "background's only where the fill keeps it), among the leaf's images.",
+        ),
+    )
+
+
+def _framing(rows: Rows) -> Table | None:
+    full, auto = (rows.get(row.name) for row in FRAMING)
+    if not full or not auto:
+        return None
+    lines = []
+    for name, node in auto[0].nodes.items():
+        whole = full[0].nodes[name]
+        if node.children or node.framing == "full":
+            continue
+        shares = [dict(zip(found.images, found.shares, strict=True)) for found in (node, whole)]
+        lines.append(
+            (
+                name,
+                f"{node.size} px",
+                precision_cell(node.own),
+                precision_cell(whole.own),
+                difference_cell(compare_shares(*shares)),
+                f"{node.seconds / whole.seconds:.2f}" if whole.seconds else "-",
+            )
+        )
+    kept = [name for name, node in auto[0].nodes.items() if not node.children and node.framing == "full"]
+    return Table(
+        name="framing",
+        title="Framing by the part: crops of small leaves beside the whole frame",
+        columns=("leaf", "crop", "P@1 crop", "P@1 whole frame", "difference", "time, crop / whole"),
+        rows=tuple(lines),
+        notes=(f"Left in the whole frame, and so the same in both: {', '.join(kept) or 'none'}.",),
+    )

@@ -1,0 +1,87 @@
+"""A study of the paper as a Prefect flow: rows trained once, recorded, and set beside the paper's figures."""
+
+import json
+from pathlib import Path
+
+import pytest
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.parameters import ReproduceParameters
+from flows.reproduce import reproduce
+from flows.study_data import DATASETS, hub_data
+from tasks.errors import InputError
+from tasks.metric.options import TrainingOptions
+from tasks.segments.store import SegmentStore
+from tasks.study.paper import study_names
+from tasks.study.row_result import read_rows
+
+TREE = "tree: [[body, badge], spot]\n"
+
+
+@pytest.mark.server
+def test_rows_are_trained_once_and_set_beside_the_paper(
+    prefect_server: str, store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("HOME", str(tmp_path / "home")), ("ENGINE", "threads"), ("DEVICE", "cpu")):
+        monkeypatch.setenv(f"HEML_{name}", value)
+    (tmp_path / "tree.yaml").write_text(TREE)
+    out = tmp_path / "study"
+
+    def run(*rows: str, **changed: object) -> list[str]:
+        parameters = ReproduceParameters.model_validate(
+            {
+                "study": "celeba",
+                "store": store.path,
+                "tree": str(tmp_path / "tree.yaml"),
+                "rows": rows,
+                "options": options,
+                "costs": False,
+                "out": out,
+                **changed,
+            }
+        )
+        runner = ThreadPoolTaskRunner(max_workers=2)
+        tables: list[str] = reproduce.with_options(task_runner=runner)(parameters)
+        return tables
+
+    tables = run("triplet-traditional", "avsl", "triplet-heml")
+    assert {(found.row, found.seed) for found in read_rows(out)} == {
+        ("triplet-traditional", 0),
+        ("avsl", 0),
+        ("triplet-heml", 0),
+    }
+    assert "88.1 89.0 88.6" in tables[0] and "drawings, 40 training and 16 validation photos" in tables[0]
+    assert [table["name"] for table in json.loads((out / "tables.json").read_text())] == [
+        "table-1",
+        "table-2",
+        "table-3",
+        "parents",
+    ]
+    assert (out / "tables.md").read_text().startswith("## Table I, CelebA")
+
+    before = {path: path.stat().st_mtime_ns for path in (out / "rows").iterdir()}
+    again = run("triplet-traditional", "avsl", "fill-black")
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # what is done is not done again
+    assert any("What a leaf's figure is about" in table for table in again)
+    assert {found.row for found in read_rows(out)} == {"triplet-traditional", "avsl", "triplet-heml", "fill-black"}
+
+    # Other options are another study: its rows are trained anew.
+    run("triplet-traditional", options=TrainingOptions(**{**vars(options), "epochs": 1}))
+    assert next(path for path in before if path.name == "triplet-traditional-seed0.json").stat().st_mtime_ns > max(
+        before.values()
+    )
+
+
+def test_the_hub_s_data_sets_are_prepared_with_the_label_from_the_segment(tmp_path: Path) -> None:
+    assert set(DATASETS) == set(study_names()) - {"celeba"}
+    for study, segment in (("human-parsing", "Dress"), ("sceneparse150", "building")):
+        preparing = hub_data(study, tmp_path / "store")
+        assert preparing.out == tmp_path / "store"
+        source = preparing.photos.source()
+        assert segment in source.classes().values()
+        assert preparing.model_dump()["photos"]["label_segment"] == segment
+
+
+def test_a_study_without_public_data_says_how_to_give_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the data of celeba are not on the hub: prepare them with"):
+        hub_data("celeba", tmp_path)
