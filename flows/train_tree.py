@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
+from flows.earlier_run import earlier_outcome, keep_outcome, run_digest
 from flows.node_fields import node_fields
 from flows.parameters import TrainParameters
 from flows.trees import resolve_tree
@@ -48,14 +49,6 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     store = open_store(parameters.store.resolve())
     tree = resolve_tree(parameters.tree, store)
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
-    tracker = open_tracker(settings.tracking_uri)
-    tracker.prepare(store.source)
-    run_id = tracker.start_run(
-        store.source,
-        str(flow_run.get_name()),
-        params={**asdict(options), "store": str(store.path), "tree": parameters.tree},
-        tags={"prefect.flow_run_id": str(flow_run.get_id())},
-    )
     run = TrainingRun(
         store=str(store.path),
         tree=tree.to_dict(),
@@ -64,13 +57,27 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
         decoded=str(settings.decoded),
         tracking=settings.tracking_uri,
         experiment=store.source,
-        parent_run_id=run_id,
+        parent_run_id="",
+    )
+    done = finished_nodes(tree, store, options, settings.nodes)
+    say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before")
+    if len(done) == len(tree.nodes):
+        out = _out(parameters, settings, store, done[tree.root.name])
+        if earlier := earlier_outcome(out, run_digest(parameters, settings, tree, done), settings):
+            _collect(_submit(run, tree, settings), len(tree.nodes))
+            _say_end(earlier)
+            return earlier
+    tracker = open_tracker(settings.tracking_uri)
+    tracker.prepare(store.source)
+    run_id = tracker.start_run(
+        store.source,
+        str(flow_run.get_name()),
+        params={**asdict(options), "store": str(store.path), "tree": parameters.tree},
+        tags={"prefect.flow_run_id": str(flow_run.get_id())},
     )
     try:
         tracker.log_dataset_input(run_id, store.source, store.digest, run.store)
-        done = finished_nodes(tree, store, options, settings.nodes)
-        say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before")
-        outcome = _run(parameters, settings, run, tree, store, options)
+        outcome = _run(parameters, settings, replace(run, parent_run_id=run_id), tree, store, options)
     except BaseException:
         tracker.end_run(run_id, "FAILED")
         raise
@@ -109,30 +116,46 @@ def _run(
             f"every leaf of the tree is degenerate, so there is nothing to explain by; {name}: {reason}: "
             "take larger segments or more images"
         )
-    futures: dict[str, PrefectFuture[Any]] = {}
+    futures = _submit(run, tree, settings)
     with training_resources(settings):
-        for node in tree.nodes:
-            children: list[Any] = [futures[child] for child in node.children]
-            futures[node.name] = train.submit(node.name, run, children)
         controls = _controls(tree, store, options) if parameters.controls else []
         beside: list[PrefectFuture[Any]] = [train_beside.submit(control, run) for control in controls]
     results, cached = _collect(futures, len(tree.nodes))
     control_fields = [future.result() for future in beside]
-    out = (parameters.out or settings.home / "runs" / f"{store.source}-{results[tree.root.name].key[:12]}").resolve()
+    out = _out(parameters, settings, store, results[tree.root.name])
     fields = [result.to_dict() for result in results.values()]
     model = assemble.submit(run, fields, sorted(cached), control_fields, parameters.decision, str(out)).result()
     trained = open_trained_tree(Path(model))
     score = trained.precision(tree.root.name, trained.decision).at[1]
     address = register.submit(run, model, score).result()
-    say(f"decision: {trained.decision}, P@1 {score:.3f}" if score is not None else f"decision: {trained.decision}")
-    say(f"report: {out / 'report.html'}")
-    return {
+    outcome = {
         **_outcome(trained, results, cached),
         "controls": {fields["node"]: fields["key"] for fields in control_fields},
         "mlflow_run_id": run.parent_run_id,
         "model_uri": address,
         "out": str(out),
     }
+    keep_outcome(out, run_digest(parameters, settings, tree, results), outcome)
+    _say_end(outcome)
+    return outcome
+
+
+def _out(parameters: TrainParameters, settings: Settings, store: SegmentStore, root: NodeResult) -> Path:
+    return (parameters.out or settings.home / "runs" / f"{store.source}-{root.key[:12]}").resolve()
+
+
+def _submit(run: TrainingRun, tree: SegmentTree, settings: Settings) -> dict[str, PrefectFuture[Any]]:
+    """One task run a node; a parent takes its children's futures."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+    with training_resources(settings):
+        for node in tree.nodes:
+            children: list[Any] = [futures[child] for child in node.children]
+            futures[node.name] = train.submit(node.name, run, children)
+    return futures
+
+
+def _say_end(outcome: Mapping[str, Any]) -> None:
+    say(f"decision: {outcome['decision']}; report: {Path(outcome['out']) / 'report.html'}")
 
 
 def _controls(tree: SegmentTree, store: SegmentStore, options: TrainingOptions) -> list[Subject]:

@@ -21,7 +21,7 @@ from tasks.metric.evaluation import Precision, distance_quantiles, percentile
 from tasks.metric.model import EmbeddingModel, build_model, embed, load_model
 from tasks.metric.node_job import NodeJob
 from tasks.metric.options import TrainingOptions
-from tasks.metric.training import train_node
+from tasks.metric.subject import node_subject
 from tasks.metric.training_data import TrainingData, training_data
 from tasks.segments.compose import compose, present
 from tasks.segments.framing import frame
@@ -47,9 +47,10 @@ class Leaf:
 
 def percentiles(model: EmbeddingModel, data: TrainingData, pairs: list[tuple[Portrait, Portrait]]) -> list[float]:
     quantiles = distance_quantiles(embed(model, data.validation.batches("cpu"), "cpu"))
+    size = data.validation.data.images.shape[-1]
     class_ids, found = data.validation.class_ids, []
     for pair in pairs:
-        framed = [frame(drawn.image, drawn.label_map, class_ids, OPTIONS.framing, OPTIONS.size) for drawn in pair]
+        framed = [frame(drawn.image, drawn.label_map, class_ids, "crop", size) for drawn in pair]
         images, label_maps = (torch.from_numpy(np.stack(part)) for part in zip(*framed, strict=True))
         if not present(label_maps, class_ids).all():
             found.append(np.nan)
@@ -63,9 +64,10 @@ def percentiles(model: EmbeddingModel, data: TrainingData, pairs: list[tuple[Por
 
 def measure(name: str, folder: Path) -> Leaf:
     store = open_store(folder / "store")
-    class_ids = resolve_tree(TREE, store)[name].class_ids(store.classes)
-    data = training_data(store, class_ids, OPTIONS, folder / "decoded")
-    result = train_node(NodeJob(node=name, key=name, folder=folder / name, options=OPTIONS), data, lambda _: None)
+    subject = node_subject(resolve_tree(TREE, store)[name], store, OPTIONS)
+    data = subject.data(store, folder / "decoded")
+    job = NodeJob(node=name, key=name, folder=folder / name, options=subject.options)
+    result = subject.train(job, data, lambda _: None)
     trained = load_model(OPTIONS.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256))
     pairs = [opposite_pair(PORTRAITS, index) for index in range(PAIRS)]
     return Leaf(

@@ -56,6 +56,11 @@ def test_a_second_run_trains_nothing_and_a_changed_leaf_only_its_ancestors(
     digests = {name: node["checkpoint_sha256"] for name, node in first["nodes"].items()}
     assert {name: node["checkpoint_sha256"] for name, node in second["nodes"].items()} == digests
     assert second["model_uri"] == first["model_uri"]  # the same tree is not registered twice
+    assert second["mlflow_run_id"] == first["mlflow_run_id"]  # and what was not trained is no run of its own
+    report = Path(first["out"]) / "report.html"
+    report.unlink()
+    assert run(store, tree, options)["mlflow_run_id"] != first["mlflow_run_id"]
+    assert report.is_file()
 
     tree.write_text("leaves: {badge: [badge, spot]}\ntree: [[body, badge], ground]\n")
     third = statuses(run(store, tree, options))
