@@ -17,7 +17,6 @@ from torch import nn
 from tasks.errors import InputError
 from tasks.metric import checkpoint, fitting, training, training_epoch
 from tasks.metric.checkpoint import file_sha256, load_checkpoint
-from tasks.metric.evaluation import Precision
 from tasks.metric.losses import LossFamily
 from tasks.metric.model import build_model, embed, load_model, mixed_precision, normalise
 from tasks.metric.node_job import EpochReport, NodeJob
@@ -219,29 +218,6 @@ def test_a_node_starts_from_the_given_weights(
     for name, tensor in kept.items():
         if "running" not in name and "tracked" not in name:
             torch.testing.assert_close(tensor, start[name], rtol=0, atol=1e-6)
-
-
-def test_training_stops_when_the_best_epoch_lies_patience_epochs_back(
-    options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scores = iter([0.25, 0.5, 0.5, 0.375, 0.5, 1.0])
-    monkeypatch.setattr(Precision, "mean", property(lambda held_out: next(scores)))
-    result = train_node(job(tmp_path, replace(options, epochs=12, patience=3)), badge, lambda _: None)
-    assert (result.best_epoch, result.epochs) == (1, 5)
-
-
-def test_the_score_of_an_epoch_is_the_mean_over_k(
-    options: TrainingOptions, badge: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    evaluate = training.evaluate
-    figures = iter([{1: 0.9, 2: 0.5, 8: None}, {1: 0.8, 2: 0.8, 8: None}, {1: 1.0, 2: 0.4, 8: None}])
-
-    def scripted(embeddings: torch.Tensor, *args: Any, **options: Any) -> Precision:
-        real = evaluate(embeddings, *args, **options)
-        return replace(real, at=next(figures, real.at)) if real.n == len(badge.held_out) else real
-
-    monkeypatch.setattr(training, "evaluate", scripted)
-    assert train_node(job(tmp_path, replace(options, epochs=3)), badge, lambda _: None).best_epoch == 1
 
 
 def test_every_epoch_has_batches_and_changes_of_its_own(
