@@ -109,8 +109,9 @@ def write_tables(study: str, run: TrainingRun, notes: tuple[str, ...], out: str)
         The tables in Markdown.
     """
     folder = Path(out)
+    groups = open_store(Path(run.store)).columns("validation", ["group"])["group"]
     costs = {setting: read_costs(folder / f"cost-{setting}.json") for setting in ("equal", "published")}
-    tables = study_tables(paper_study(study), read_rows(folder), costs, notes)
+    tables = study_tables(paper_study(study), read_rows(folder), costs, groups, notes)
     markdown = [table.markdown() for table in tables]
     (folder / "tables.md").write_text("\n".join(markdown), encoding="utf-8")
     plain = [asdict(table) for table in tables]

@@ -119,7 +119,7 @@ class AVSLLearner:
 def avsl_precision(
     similarity: Similarity, embeddings: Tensor, certainties: Tensor, labels: Tensor, *, intervals: bool = True
 ) -> Precision:
-    """P@K of images queried against each other by AVSL's distance, self excluded.
+    """P@K of images queried against each other by AVSL's distance, self excluded, some queries at a time.
 
     Args:
         similarity: AVSL's.
@@ -128,16 +128,26 @@ def avsl_precision(
         labels: int [n].
         intervals: whether to compute bootstrap intervals.
     """
-    shares = _shares(similarity, embeddings, certainties, labels)
-    return Precision.of_queries(shares, len(labels), intervals=intervals)
+    n = len(labels)
+    shares: dict[int, list[Tensor]] = {k: [] for k in KS if n > k}
+    start = 0
+    for rows in distance_rows(similarity, embeddings, certainties, embeddings, certainties) if shares else ():
+        queries = torch.arange(len(rows))
+        # Farther than all others, whose distances are finite: with K of those it is neither among them nor tied.
+        rows[queries, start + queries] = torch.inf
+        for k, parts in shares.items():
+            parts.append(precision_per_query(rows, labels[start + queries], labels, k))
+        start += len(rows)
+    return Precision.of_queries({k: torch.cat(parts) for k, parts in shares.items()}, n, intervals=intervals)
 
 
-def avsl_shares(result: NodeResult, labels: Tensor) -> Tensor:
-    """P@1 of each validation image of a trained AVSL model, float64 [n].
+@torch.no_grad()
+def avsl_distances(result: NodeResult, images: int) -> Tensor:
+    """Distances D among the validation images of a trained AVSL model, float32 [n, n].
 
     Args:
         result: its training's.
-        labels: int [n], of its validation images.
+        images: n.
 
     Raises:
         InputError: its files cannot be read.
@@ -148,21 +158,6 @@ def avsl_shares(result: NodeResult, labels: Tensor) -> Tensor:
     similarity = Similarity(levels, dimensions)
     similarity.load_state_dict(own)
     kept = load_checkpoint(result.embeddings)
-    shape = (len(labels), levels, dimensions)
+    shape = (images, levels, dimensions)
     embeddings, certainties = (kept[name].reshape(shape) for name in ("validation", "validation_certainties"))
-    with torch.no_grad():
-        return _shares(similarity, embeddings, certainties, labels)[1]
-
-
-def _shares(similarity: Similarity, embeddings: Tensor, certainties: Tensor, labels: Tensor) -> dict[int, Tensor]:
-    """K to each query's share, float64 [n], for each K below n; some queries at a time."""
-    shares: dict[int, list[Tensor]] = {k: [] for k in KS if len(labels) > k}
-    start = 0
-    for rows in distance_rows(similarity, embeddings, certainties, embeddings, certainties) if shares else ():
-        queries = torch.arange(len(rows))
-        # Farther than all others, whose distances are finite: with K of those it is neither among them nor tied.
-        rows[queries, start + queries] = torch.inf
-        for k, parts in shares.items():
-            parts.append(precision_per_query(rows, labels[start + queries], labels, k))
-        start += len(rows)
-    return {k: torch.cat(parts) for k, parts in shares.items()}
+    return torch.cat(list(distance_rows(similarity, embeddings, certainties, embeddings, certainties)))

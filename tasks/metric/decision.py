@@ -12,9 +12,11 @@ from torch import Tensor
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.composed import PartEmbeddings, composed_distance, composed_precision, side_by_side
 from tasks.metric.distances import OwnDistance
-from tasks.metric.evaluation import IMAGES_FOR_QUANTILES, Precision, evaluate, pair_quantiles
+from tasks.metric.evaluation import IMAGES_FOR_QUANTILES, KS, Precision, evaluate, pair_quantiles
 from tasks.metric.node_result import NodeResult
-from tasks.metric.part_weights import learn_part_weights
+from tasks.metric.part_weights import PartWeights, learn_part_weights
+from tasks.metric.precision import precision_per_query
+from tasks.segments.label_functions import label_functions
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree, TreeNode
@@ -31,6 +33,7 @@ class NodeDecision:
     Attributes:
         composed: P@K of the composed decision on the validation images.
         held_out_own, held_out_composed: mean of P@1, P@2 and P@8 on the held-out tenth of training; None without any.
+            An image is judged by weights that were learned without it.
     """
 
     composed: Precision
@@ -49,17 +52,24 @@ class TreeDecision:
 
     Attributes:
         weights: trained leaf to its weight; they sum to 1.
+        by_presence: leaf whose presence alone gives the label away; "" if there is none. Absence is a zero vector, so
+            the composed decision would be the answer itself.
         nodes: combined node to its decisions; degenerate nodes and those without a trained leaf are not there.
         quantiles: float32 [1001], of the composed distance at the root among validation pairs; empty without one.
     """
 
     weights: dict[str, float]
+    by_presence: str
     nodes: dict[str, NodeDecision]
     quantiles: NDArray[np.float32]
 
     def chosen(self, root: str, choice: DecisionChoice) -> Decision:
-        """Which of the root's two decisions is the tree's; its own if it has no other."""
-        if root not in self.nodes:
+        """Which of the root's two decisions is the tree's; its own if it has no other.
+
+        Asked to choose, it takes the one that held-out images prefer, but never the composed one where a leaf's
+        presence gives the label away.
+        """
+        if root not in self.nodes or (choice == "auto" and self.by_presence):
             return "own"
         return self.nodes[root].preferred if choice == "auto" else choice
 
@@ -87,7 +97,7 @@ def decide(
     leaves = [leaf.name for leaf in tree.leaves if leaf.name in held_out]
     parts = {name: held_out[name] for name in leaves}
     images = torch.unique(torch.cat([part.indices for part in parts.values()])) if parts else torch.empty(0).long()
-    weights = learn_part_weights(parts, images, labels["train"][images])
+    learned = learn_part_weights(parts, images, labels["train"][images])
     nodes = {}
     for node in tree.nodes:
         below = trained_leaves(node, leaves)
@@ -95,19 +105,39 @@ def decide(
             continue
         own = held_out[node.name]
         known = labels["train"][own.indices]
-        composed = composed_precision(
-            {name: held_out[name] for name in below}, weights, own.indices, known, intervals=False
-        )
         indices = validation[node.name].indices
         nodes[node.name] = NodeDecision(
             composed=composed_precision(
-                {name: validation[name] for name in below}, weights, indices, labels["validation"][indices]
+                {name: validation[name] for name in below}, learned.weights, indices, labels["validation"][indices]
             ),
             held_out_own=evaluate(own.embeddings, known, own_distance, intervals=False).mean,
-            held_out_composed=composed.mean,
+            held_out_composed=_cross_fitted({name: held_out[name] for name in below}, learned, own.indices, known),
         )
-    quantiles = _quantiles({name: validation[name] for name in leaves}, weights, len(labels["validation"]))
-    return TreeDecision(weights=weights, nodes=nodes, quantiles=quantiles)
+    return TreeDecision(
+        weights=learned.weights,
+        by_presence=_by_presence(tree, store),
+        nodes=nodes,
+        quantiles=_quantiles({name: validation[name] for name in leaves}, learned.weights, len(labels["validation"])),
+    )
+
+
+def _cross_fitted(
+    leaves: Mapping[str, PartEmbeddings], learned: PartWeights, images: Tensor, labels: Tensor
+) -> float | None:
+    """Mean of P@1, P@2 and P@8, each image judged among all by weights that were learned without it."""
+    shares: dict[int, list[Tensor]] = {k: [] for k in KS if len(images) > k}
+    for fold, weights in learned.folds:
+        queries = torch.isin(images, fold)
+        vectors = side_by_side(leaves, weights, images)
+        distances = composed_distance(vectors, vectors)
+        for k, parts in shares.items():
+            parts.append(precision_per_query(distances, labels, labels, k, exclude_self=True)[queries])
+    return Precision.of_queries({k: torch.cat(parts) for k, parts in shares.items()}, len(images), intervals=False).mean
+
+
+def _by_presence(tree: SegmentTree, store: SegmentStore) -> str:
+    functions = set(label_functions(store))
+    return next((leaf.name for leaf in tree.leaves if functions & set(leaf.classes or ())), "")
 
 
 def _quantiles(leaves: Mapping[str, PartEmbeddings], weights: Mapping[str, float], images: int) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ class NodeRow:
         images: the validation images that it uses.
         shares: P@1 of each, by its own model.
         composed_shares: P@1 of each, by the composed decision; empty without one.
+        balanced, composed_balanced: balanced accuracy of an 8-nearest-neighbour vote by either; None without one.
         best_child: the child with the highest P@1; None without one.
         above_child: its own P@1 minus that child's, among the images that both have.
         controls: a leaf's, where they were trained.
@@ -43,6 +44,8 @@ class NodeRow:
     images: tuple[int, ...]
     shares: tuple[float, ...]
     composed_shares: tuple[float, ...]
+    balanced: float | None
+    composed_balanced: float | None
     best_child: str | None
     above_child: Difference | None
     controls: Controlled | None

@@ -1,16 +1,18 @@
 """From the results of a training to the record of a study's row."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tasks.metric.avsl_training import avsl_shares
+from tasks.metric.avsl_training import avsl_distances
 from tasks.metric.compare import Difference, compare_nodes
 from tasks.metric.composed import PartEmbeddings, composed_distance, side_by_side
 from tasks.metric.controls import judge_controls
 from tasks.metric.decision import decide, label_numbers, node_embeddings, trained_leaves
 from tasks.metric.distances import OWN_DISTANCES, OwnDistance
+from tasks.metric.knn import balanced_knn_accuracy
 from tasks.metric.losses import loss_family
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
@@ -19,6 +21,17 @@ from tasks.metric.subject import Subject, node_subject
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree, TreeNode
 from tasks.study.row_result import NodeRow, RowResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Figures:
+    """P@1 of each image, and the balanced accuracy of its neighbours' vote."""
+
+    shares: tuple[float, ...]
+    balanced: float | None
+
+
+NO_FIGURES = _Figures(shares=(), balanced=None)
 
 
 def summarise_tree(
@@ -55,11 +68,12 @@ def summarise_tree(
         part = parts.get(node.name)
         decision = decisions.nodes.get(node.name)
         best, above = _above_best_child(node, results, parts, labels, own_distance)
-        composed_shares: Tensor = torch.empty(0)
+        own = _figures(_own_distances(part, own_distance), labels[part.indices]) if part else NO_FIGURES
+        composed = NO_FIGURES
         if part is not None and decision is not None:
             below = {leaf: parts[leaf] for leaf in trained_leaves(node, list(decisions.weights))}
             vectors = side_by_side(below, decisions.weights, part.indices)
-            composed_shares = _shares(composed_distance(vectors, vectors), labels[part.indices])
+            composed = _figures(composed_distance(vectors, vectors), labels[part.indices])
         nodes[node.name] = NodeRow(
             children=node.children,
             status=result.status,
@@ -70,8 +84,10 @@ def summarise_tree(
             weight=decisions.weights.get(node.name),
             seconds=result.seconds,
             images=tuple(part.indices.tolist()) if part else (),
-            shares=tuple(own_shares(part, labels, own_distance).tolist()) if part else (),
-            composed_shares=tuple(composed_shares.tolist()),
+            shares=own.shares,
+            composed_shares=composed.shares,
+            balanced=own.balanced,
+            composed_balanced=composed.balanced,
             best_child=best,
             above_child=above,
             controls=beside.get(node.name),
@@ -93,14 +109,15 @@ def summarise_baseline(row: str, key: str, subject: Subject, store: SegmentStore
         InputError: its embeddings cannot be read.
     """
     labels = label_numbers(store, "validation")
-    shares, images = torch.empty(0), torch.empty(0)
+    figures, images = NO_FIGURES, torch.empty(0)
     if result.status == "trained":
         part = node_embeddings(result)[1]
         images = part.indices
         if subject.avsl:
-            shares = avsl_shares(result, labels[part.indices])
+            distances = avsl_distances(result, len(images))
         else:
-            shares = own_shares(part, labels, loss_family(subject.options.loss).own_distance)
+            distances = _own_distances(part, loss_family(subject.options.loss).own_distance)
+        figures = _figures(distances, labels[images])
     node = NodeRow(
         children=(),
         status=result.status,
@@ -111,8 +128,10 @@ def summarise_baseline(row: str, key: str, subject: Subject, store: SegmentStore
         weight=None,
         seconds=result.seconds,
         images=tuple(images.tolist()),
-        shares=tuple(shares.tolist()),
+        shares=figures.shares,
         composed_shares=(),
+        balanced=figures.balanced,
+        composed_balanced=None,
         best_child=None,
         above_child=None,
         controls=None,
@@ -122,15 +141,15 @@ def summarise_baseline(row: str, key: str, subject: Subject, store: SegmentStore
     )
 
 
-def own_shares(part: PartEmbeddings, labels: Tensor, own_distance: OwnDistance) -> Tensor:
-    """P@1 of each image by the node's own distance, float64 [n]."""
-    return _shares(OWN_DISTANCES[own_distance](part.embeddings, part.embeddings), labels[part.indices])
+def _own_distances(part: PartEmbeddings, own_distance: OwnDistance) -> Tensor:
+    return OWN_DISTANCES[own_distance](part.embeddings, part.embeddings)
 
 
-def _shares(distances: Tensor, labels: Tensor) -> Tensor:
+def _figures(distances: Tensor, labels: Tensor) -> "_Figures":
     if len(labels) < 2:
-        return torch.full((len(labels),), torch.nan)
-    return precision_per_query(distances, labels, labels, 1, exclude_self=True)
+        return NO_FIGURES
+    shares = precision_per_query(distances, labels, labels, 1, exclude_self=True)
+    return _Figures(shares=tuple(shares.tolist()), balanced=balanced_knn_accuracy(distances, labels))
 
 
 def _above_best_child(

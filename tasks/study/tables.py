@@ -26,7 +26,11 @@ def by_row(results: Sequence[RowResult]) -> dict[str, list[RowResult]]:
 
 
 def study_tables(
-    study: PaperStudy, results: Sequence[RowResult], costs: Mapping[str, Sequence[StepCost]], notes: Sequence[str]
+    study: PaperStudy,
+    results: Sequence[RowResult],
+    costs: Mapping[str, Sequence[StepCost]],
+    groups: Sequence[str | None],
+    notes: Sequence[str],
 ) -> list[Table]:
     """Every table for which there are rows.
 
@@ -34,6 +38,7 @@ def study_tables(
         study: the paper's figures.
         results: all rows that are done.
         costs: "published" and "equal" to the three methods' step at that setting.
+        groups: of every validation image.
         notes: said under every table: the data, the machine, the settings.
     """
     rows = by_row(results)
@@ -42,6 +47,7 @@ def study_tables(
         _table_2(study, rows, costs),
         _table_3(study, rows),
         _parents(rows),
+        _groups(rows, groups),
         _leak(rows),
         _framing(rows),
     ]
@@ -81,6 +87,16 @@ def _over_seeds(results: Sequence[RowResult], k: int, decision: str = "own") -> 
     return with_interval(float(np.mean(known)), interval) + spread
 
 
+def _balanced(results: Sequence[RowResult]) -> str:
+    """Balanced accuracy of the neighbours' vote by either decision, the mean over the seeds."""
+    pairs = [(result.root.balanced, result.root.composed_balanced) for result in results]
+    cells = []
+    for values in zip(*pairs, strict=True):
+        known = [value for value in values if value is not None]
+        cells.append(percent(float(np.mean(known)) if known else None))
+    return " / ".join(cells)
+
+
 def _table_1(study: PaperStudy, rows: Rows) -> Table | None:
     done = [row.name for row in TABLE_1 if row.name in rows]
     if not done:
@@ -94,6 +110,7 @@ def _table_1(study: PaperStudy, rows: Rows) -> Table | None:
             _over_seeds(rows[name], 2),
             _over_seeds(rows[name], 8),
             _over_seeds(rows[name], 1, "composed"),
+            _balanced(rows[name]),
             "best" if name == best else difference_cell(compare_shares(shares[name], shares[best])),
             str(len(rows[name])),
             paper_cell(study.table_1.get(name)),
@@ -109,6 +126,7 @@ def _table_1(study: PaperStudy, rows: Rows) -> Table | None:
             "P@2",
             "P@8",
             "P@1 composed",
+            "balanced 8-NN, own / composed",
             "P@1 own against the best",
             "seeds",
             "paper P@1 2 8",
@@ -211,6 +229,32 @@ def _lost(nodes: Sequence[NodeRow]) -> tuple[str, str]:
     differences = [node.above_child for node in nodes if node.above_child is not None]
     plainly = sum(difference.value < 0 for difference in differences)
     return str(plainly), str(sum(difference.interval[1] < 0 for difference in differences))
+
+
+def _groups(rows: Rows, groups: Sequence[str | None]) -> Table | None:
+    names = sorted({group for group in groups if group is not None})
+    if not names:
+        return None
+    lines = []
+    for name in (row.name for row in TABLE_1 if row.name in rows):
+        for decision in ("own", "composed"):
+            shares = shares_over_seeds(rows[name], decision)
+            if not shares:
+                continue
+            cells = []
+            for group in names:
+                of_group = np.array([share for image, share in shares.items() if groups[image] == group])
+                interval = bootstrap_interval(of_group) if len(of_group) else None
+                cells.append(with_interval(float(of_group.mean()), interval) if len(of_group) else "-")
+            lines.append((name, decision, *cells))
+    counts = ", ".join(f"{group} {sum(found == group for found in groups)}" for group in names)
+    return Table(
+        name="groups",
+        title="Table I by group: P@1 of each group's images, neighbours from all",
+        columns=("model", "decision", *names),
+        rows=tuple(lines),
+        notes=(f"Validation images: {counts}.",),
+    )
 
 
 def _leak(rows: Rows) -> Table | None:

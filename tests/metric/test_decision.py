@@ -21,7 +21,7 @@ def test_weights_are_learned_on_the_held_out_images(grown: Any) -> None:
     leaves = {name: node_embeddings(grown.results[name])[0] for name in ("body", "badge")}
     held_out = sorted(set(leaves["body"].indices.tolist()) | set(leaves["badge"].indices.tolist()))
     labels = label_numbers(grown.store, "train")[held_out]
-    assert grown.decisions.weights == learn_part_weights(leaves, torch.tensor(held_out), labels)
+    assert grown.decisions.weights == learn_part_weights(leaves, torch.tensor(held_out), labels).weights
 
 
 def test_combined_nodes_have_both_decisions(grown: Any) -> None:
@@ -32,12 +32,22 @@ def test_combined_nodes_have_both_decisions(grown: Any) -> None:
         for number, (part, split) in enumerate(((held_out, "train"), (validation, "validation"))):
             below = dict(zip(("body", "badge"), (leaf[number] for leaf in leaves), strict=True))
             labels = label_numbers(grown.store, split)[part.indices]
-            composed = composed_precision(below, grown.decisions.weights, part.indices, labels)
             if split == "validation":
-                assert decision.composed == composed
-            else:
-                own = evaluate(part.embeddings, labels, "squared_euclidean")
-                assert (decision.held_out_own, decision.held_out_composed) == (own.mean, composed.mean)
+                assert decision.composed == composed_precision(below, grown.decisions.weights, part.indices, labels)
+                continue
+            assert decision.held_out_own == evaluate(part.embeddings, labels, "squared_euclidean").mean
+            # Four held-out images, each judged by the weights of the fold that it was left out of.
+            learned = learn_part_weights(below, part.indices, labels)
+            hits = []
+            for fold, weights in learned.folds:
+                vectors = side_by_side(below, weights, part.indices)
+                distances = composed_distance(vectors, vectors).fill_diagonal_(torch.inf)
+                for i, image in enumerate(part.indices.tolist()):
+                    if image in fold.tolist():
+                        order = distances[i].argsort()
+                        hits.append([(labels[order[:k]] == labels[i]).double().mean().item() for k in (1, 2)])
+            assert len(hits) == 4
+            assert decision.held_out_composed == pytest.approx(np.mean(hits))
 
 
 def test_quantiles_are_those_of_the_root_s_composed_distance(grown: Any) -> None:
@@ -47,6 +57,21 @@ def test_quantiles_are_those_of_the_root_s_composed_distance(grown: Any) -> None
     pairs = [distances[i, j] for i in range(16) for j in range(i)]
     expected = np.quantile(pairs, np.linspace(0, 1, 1001))
     np.testing.assert_allclose(grown.decisions.quantiles, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_where_presence_gives_the_label_away_the_root_s_own_model_decides(grown: Any) -> None:
+    root = NodeDecision(composed=Precision.none(3), held_out_own=0.5, held_out_composed=0.9)
+    decisions = replace(grown.decisions, nodes={"root": root})
+    assert decisions.by_presence == ""
+    assert decisions.chosen("root", "auto") == "composed"
+    given_away = replace(decisions, by_presence="dress")
+    assert (given_away.chosen("root", "auto"), given_away.chosen("root", "composed")) == ("own", "composed")
+
+
+def test_a_leaf_whose_presence_is_the_label_is_found(grown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.metric.decision.label_functions", lambda store: ["ground", "badge"])
+    decisions = decide(grown.tree, grown.store, grown.results, "squared_euclidean")
+    assert decisions.by_presence == "badge"  # the ground is in no leaf
 
 
 def test_a_degenerate_node_has_no_decision(grown: Any) -> None:

@@ -44,6 +44,7 @@ def test_shares_are_what_the_figures_are_the_means_of(record: RowResult) -> None
             assert len(node.images) == len(node.shares) == node.own.n
             assert sum(node.shares) / len(node.shares) == pytest.approx(node.own.at[1])
         if node.composed is not None:
+            assert node.balanced is not None and node.composed_balanced is not None
             assert sum(node.composed_shares) / len(node.images) == pytest.approx(node.composed.at[1])
 
 

@@ -34,6 +34,8 @@ def node(shares: tuple[float, ...], **changed: object) -> NodeRow:
         images=tuple(range(len(shares))),
         shares=shares,
         composed_shares=(),
+        balanced=0.5,
+        composed_balanced=None,
         best_child=None,
         above_child=None,
         controls=None,
@@ -45,8 +47,11 @@ def result(row: str, root: NodeRow, seed: int = 0, **nodes: NodeRow) -> RowResul
     return RowResult(row=row, seed=seed, key="k", whole="final", decision="own", nodes={**nodes, "final": root})
 
 
-def tables(*results: RowResult, costs: dict[str, list[StepCost]] | None = None) -> dict[str, Table]:
-    return {table.name: table for table in study_tables(STUDY, results, costs or {}, ("said everywhere",))}
+def tables(
+    *results: RowResult, costs: dict[str, list[StepCost]] | None = None, groups: tuple[str | None, ...] = ()
+) -> dict[str, Table]:
+    made = study_tables(STUDY, results, costs or {}, groups or (None,) * 40, ("said everywhere",))
+    return {table.name: table for table in made}
 
 
 GOOD, POOR = (1.0,) * 40, (1.0, 0.0) * 20
@@ -70,7 +75,7 @@ def test_table_1_sets_every_row_beside_the_paper_and_the_best() -> None:
 def test_a_difference_inside_the_interval_is_called_a_tie() -> None:
     nearly = (0.0, *GOOD[1:])
     table = tables(result("avsl", node(GOOD)), result("snr-heml", node(nearly)))["table-1"]
-    assert table.rows[1][5].endswith(", tie")
+    assert table.rows[1][6].endswith(", tie")
 
 
 def test_seeds_are_averaged_image_by_image() -> None:
@@ -78,7 +83,8 @@ def test_seeds_are_averaged_image_by_image() -> None:
     assert shares_over_seeds(two) == {0: 1.0, 1: 0.5}
     [row] = tables(*two)["table-1"].rows
     assert row[1].startswith("75.0 (") and row[1].endswith(", seeds 50.0 to 100.0")
-    assert row[6] == "2"
+    assert row[5] == "50.0 / -"
+    assert row[7] == "2"
 
 
 def test_table_2_adds_the_seconds_up_and_names_the_settings() -> None:
@@ -138,6 +144,20 @@ def test_framing_compares_the_leaves_that_are_cropped() -> None:
     assert nose[:2] == ("nose", "32 px")
     assert nose[4].startswith("+50.0 (") and nose[5] == "0.40"
     assert "skin" in table.notes[0]
+
+
+def test_groups_are_told_apart() -> None:
+    groups = ("sure",) * 30 + ("doubtful",) * 9 + (None,)
+    shares = (1.0,) * 30 + (0.0,) * 10
+    composed = node(shares, composed=precision(1.0), composed_shares=(1.0,) * 40)
+    table = tables(result("snr-heml", composed), groups=groups)["groups"]
+    assert table.columns == ("model", "decision", "doubtful", "sure")
+    assert table.rows == (
+        ("snr-heml", "own", "0.0 (0.0 to 0.0)", "100.0 (100.0 to 100.0)"),
+        ("snr-heml", "composed", "100.0 (100.0 to 100.0)", "100.0 (100.0 to 100.0)"),
+    )
+    assert table.notes[0] == "Validation images: doubtful 9, sure 30."
+    assert "groups" not in tables(result("snr-heml", composed))
 
 
 @pytest.mark.parametrize("results", [(), (result("framing-auto", node(GOOD)),)])
