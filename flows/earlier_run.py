@@ -4,37 +4,43 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from flows.parameters import TrainParameters
 from infra.settings import Settings
+from tasks.code_digest import code_digest
+from tasks.metric.checkpoint import file_sha256
 from tasks.metric.node_result import NodeResult
+from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree
 
-ROOMS = Path(__file__).parent.parent
 OUTCOME = "outcome.json"
 
 
 def run_digest(
-    parameters: TrainParameters, settings: Settings, tree: SegmentTree, results: Mapping[str, NodeResult]
+    parameters: TrainParameters,
+    settings: Settings,
+    store: SegmentStore,
+    tree: SegmentTree,
+    results: Mapping[str, NodeResult],
 ) -> str:
     """Digest of all that a run's outcome depends on, once its nodes are trained.
 
     Args:
         parameters: of the run.
         settings: where it is tracked.
+        store: the data; its segmenter and notes are copied, and no node depends on them.
         tree: the tree.
         results: every node's.
     """
     facts = {
         "nodes": {name: result.key for name, result in results.items()},
         "tree": tree.to_dict(),
-        "decision": parameters.decision,
-        "controls": parameters.controls,
+        "store": [store.source, store.notes, _files(store.segmenter)],
+        "asked": [parameters.decision, parameters.controls, parameters.register_model],
         "tracking": settings.tracking_uri,
-        "code": _code(),
+        "code": code_digest(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -48,7 +54,12 @@ def earlier_outcome(out: Path, digest: str, settings: Settings) -> dict[str, Any
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    models = out / "model" / "nodes"
+    trained = sum(node["status"] != "degenerate" for node in outcome["nodes"].values())
+    if len(list(models.glob("*.safetensors"))) != trained:
+        return None
     needed = [out / "model" / "tree.json", out / "report.html"]
+    needed += [settings.nodes / key / "result.json" for key in outcome["controls"].values()]
     if settings.tracking_uri.startswith("sqlite:///"):
         needed.append(Path(settings.tracking_uri.removeprefix("sqlite:///")))
     if not all(path.is_file() for path in needed):
@@ -57,7 +68,7 @@ def earlier_outcome(out: Path, digest: str, settings: Settings) -> dict[str, Any
         name: {**node, "status": "cached" if node["status"] == "trained" else node["status"]}
         for name, node in outcome["nodes"].items()
     }
-    return {**outcome, "nodes": nodes}
+    return {**outcome, "nodes": nodes, "out": str(out)}
 
 
 def keep_outcome(out: Path, digest: str, outcome: Mapping[str, Any]) -> None:
@@ -67,11 +78,8 @@ def keep_outcome(out: Path, digest: str, outcome: Mapping[str, Any]) -> None:
     temporary.replace(out / OUTCOME)
 
 
-@cache
-def _code() -> str:
-    """Digest of everything that makes a report or a model from results: code and templates."""
-    digest = hashlib.sha256()
-    for path in sorted((ROOMS / "tasks").rglob("*")):
-        if path.suffix in (".py", ".html", ".css", ".js"):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _files(folder: Path | None) -> dict[str, str]:
+    """Name to SHA-256 of a folder's files."""
+    if folder is None:
+        return {}
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}

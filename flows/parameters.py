@@ -127,6 +127,7 @@ class TrainParameters(Parameters):
     controls: Annotated[bool, Field(description="train also what each leaf's shape, and the background, say alone")] = (
         False
     )
+    register_model: Annotated[bool, Field(description="register the trained tree as a version of its model")] = True
     decision: Annotated[DecisionChoice, Field(description="own: the root's model; composed: the sum of its leaves")] = (
         "auto"
     )

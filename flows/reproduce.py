@@ -17,9 +17,12 @@ from infra.machine import machine_name
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from infra.tracking import open_tracker
+from tasks.errors import InputError
+from tasks.metric.avsl_model import check_trunk
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import Subject, avsl_baseline, traditional_baseline
-from tasks.reproduce import measure_cost, record_baseline, record_tree, row_key, write_tables
+from tasks.reproduce import measure_cost, of_row, record_baseline, record_tree, row_key, write_tables
+from tasks.segments.label_functions import label_functions
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree
 from tasks.study.paper import paper_study
@@ -45,6 +48,8 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     settings = load_settings()
     check_engine(settings)
     paper, rows = paper_study(parameters.study), select_rows(parameters.rows)
+    if any(row.method == "avsl" for row in rows):
+        check_trunk(parameters.options.trunk)
     out = (parameters.out or settings.home / "studies" / parameters.study).resolve()
     store = _store(parameters, settings, out)
     tree = resolve_tree(parameters.tree or parameters.study, store)
@@ -70,16 +75,18 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     try:
         for number, row in enumerate(rows, start=1):
             for seed in range(parameters.seeds):
-                of_row = replace(run, options=asdict(row.options(options, seed)))
+                own = of_row(row, run, seed)
                 done = read_row(row_file(out, row.name, seed))
-                known = done is not None and done.key == row_key(row, of_row)
+                known = done is not None and done.key == row_key(row, own)
                 say(f"row {number}/{len(rows)}, {row.name}, seed {seed}" + (": done before" if known else ""))
                 if not known:
-                    _train_row(row, of_row, parameters, settings, store, out)
+                    _train_row(row, own, parameters, settings, store, out)
         if parameters.costs:
             for setting in ("equal", "published"):
-                measure_cost(setting, run, str(out))
-        tables = write_tables(parameters.study, run, _notes(paper.title, store, tree, options, settings), str(out))
+                with training_resources(settings):
+                    measure_cost.submit(setting, run, str(out)).result()
+        notes = _notes(parameters, paper.title, store, tree, options, settings)
+        tables = write_tables(parameters.study, run, parameters.tree is not None, notes, str(out))
     except BaseException:
         tracker.end_run(run_id, "FAILED")
         raise
@@ -95,6 +102,10 @@ def _store(parameters: ReproduceParameters, settings: Settings, out: Path) -> Se
     if parameters.store is not None:
         return open_store(parameters.store.resolve())
     preparing = hub_data(parameters.study, out / "store")
+    try:
+        return open_store(out / "store")
+    except InputError:
+        pass  # not there, or not whole
     prepare_data.with_options(task_runner=prepare_runner(preparing, settings))(preparing)
     return open_store(out / "store")
 
@@ -115,6 +126,7 @@ def _train_row(
             out=out / "trees" / f"{row.name}-seed{options.seed}",
             options=options,
             controls=row.controls,
+            register_model=False,
         )
         outcome: dict[str, Any] = train_tree.with_options(task_runner=runner_for(training, settings))(training)
         record_tree(row, run, outcome, str(out))
@@ -127,14 +139,26 @@ def _train_row(
 
 
 def _notes(
-    title: str, store: SegmentStore, tree: SegmentTree, options: TrainingOptions, settings: Settings
+    parameters: ReproduceParameters,
+    title: str,
+    store: SegmentStore,
+    tree: SegmentTree,
+    options: TrainingOptions,
+    settings: Settings,
 ) -> tuple[str, ...]:
     train, validation = store.rows("train"), store.rows("validation")
-    return (
-        f"Data: {store.source}, {train} training and {validation} validation photos, {len(tree.leaves)} leaves; they "
-        f"stand in for the paper's {title}.",
+    given = "" if parameters.store is None else f"; they stand in for the paper's {title}"
+    notes = [
+        f"Data: {store.source}, {train} training and {validation} validation photos, {len(tree.leaves)} leaves{given}.",
         f"All rows alike: trunk {options.trunk} (weights {options.weights}), {options.size} px, framing "
         f"{options.framing}, {options.augmentation} augmentation, at most {options.epochs} epochs, batch "
         f"{options.batch}, learning rate {options.learning_rate:g}.",
         f"Machine: {machine_name(settings.torch_device)}.",
-    )
+    ]
+    leaf_of = {name: leaf.name for leaf in tree.leaves for name in leaf.classes or ()}
+    if told := [name for name in label_functions(store) if name in leaf_of]:
+        notes.append(
+            f"The label is a function of one segment: the presence of {', '.join(told)} gives it away. The composed "
+            "decision sees absence, so these data are to be judged by the root's own model."
+        )
+    return tuple(notes)

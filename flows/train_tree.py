@@ -63,7 +63,7 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before")
     if len(done) == len(tree.nodes):
         out = _out(parameters, settings, store, done[tree.root.name])
-        if earlier := earlier_outcome(out, run_digest(parameters, settings, tree, done), settings):
+        if earlier := earlier_outcome(out, run_digest(parameters, settings, store, tree, done), settings):
             _collect(_submit(run, tree, settings), len(tree.nodes))
             _say_end(earlier)
             return earlier
@@ -127,7 +127,7 @@ def _run(
     model = assemble.submit(run, fields, sorted(cached), control_fields, parameters.decision, str(out)).result()
     trained = open_trained_tree(Path(model))
     score = trained.precision(tree.root.name, trained.decision).at[1]
-    address = register.submit(run, model, score).result()
+    address = register.submit(run, model, score).result() if parameters.register_model else None
     outcome = {
         **_outcome(trained, results, cached),
         "controls": {fields["node"]: fields["key"] for fields in control_fields},
@@ -135,7 +135,7 @@ def _run(
         "model_uri": address,
         "out": str(out),
     }
-    keep_outcome(out, run_digest(parameters, settings, tree, results), outcome)
+    keep_outcome(out, run_digest(parameters, settings, store, tree, results), outcome)
     _say_end(outcome)
     return outcome
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,16 +13,17 @@ from prefect.artifacts import create_markdown_artifact
 
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
+from tasks.code_digest import code_digest
 from tasks.errors import InputError
-from tasks.metric.identity import AVSL_CODE, CODE, code_version
+from tasks.metric.identity import training_values
 from tasks.metric.node_result import NodeResult, read_result
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import Subject
 from tasks.segments.store import open_store
 from tasks.segments.tree import parse_tree
 from tasks.study.paper import paper_study
-from tasks.study.row_result import read_rows, write_row
-from tasks.study.rows import Method, StudyRow
+from tasks.study.row_result import RowResult, read_rows, write_row
+from tasks.study.rows import ROWS, Method, StudyRow
 from tasks.study.step_cost import StepCost, step_cost
 from tasks.study.summary import summarise_baseline, summarise_tree
 from tasks.study.tables import study_tables
@@ -36,9 +38,19 @@ PUBLISHED: dict[Method, Callable[[TrainingOptions], TrainingOptions]] = {
 
 
 def row_key(row: StudyRow, run: TrainingRun) -> str:
-    """Digest of all that a row's record depends on."""
-    facts = [asdict(row), open_store(Path(run.store)).digest, run.tree, run.options, code_version((*CODE, *AVSL_CODE))]
+    """Digest of all that a row's record depends on, the code that makes the record among it.
+
+    Raises:
+        InputError: the weights to start from are a file that cannot be read.
+    """
+    training = training_values(TrainingOptions(**run.options))
+    facts = [asdict(row), open_store(Path(run.store)).digest, run.tree, training, code_digest()]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=dict).encode()).hexdigest()[:32]
+
+
+def of_row(row: StudyRow, run: TrainingRun, seed: int) -> TrainingRun:
+    """The study's run with the options of one row and seed."""
+    return replace(run, options=asdict(row.options(TrainingOptions(**run.options), seed)))
 
 
 @task(name="record-tree", task_run_name="record {row.name}", tags=["report"])
@@ -76,6 +88,8 @@ def record_baseline(row: StudyRow, run: TrainingRun, subject: Subject, result: d
 def measure_cost(setting: str, run: TrainingRun, out: str) -> None:
     """Measure a training step of each method, unless it was done before, and keep it in the study's folder.
 
+    A method that cannot be measured, for want of memory or with another trunk than its own, is kept with the reason.
+
     Args:
         setting: "equal", with the study's trunk, size and batch; or "published", with each method's own.
         run: its options.
@@ -84,24 +98,28 @@ def measure_cost(setting: str, run: TrainingRun, out: str) -> None:
     options = replace(TrainingOptions(**run.options), weights="none")
     path = Path(out) / f"cost-{setting}.json"
     asked = {method: PUBLISHED[method](options) if setting == "published" else options for method in PUBLISHED}
-    if [(cost.method, cost.trunk, cost.size, cost.batch, cost.device) for cost in read_costs(path)] == [
-        (method, own.trunk, own.size, own.batch, own.device) for method, own in asked.items()
-    ]:
+    key = json.dumps([[asdict(own) for own in asked.values()], code_digest()], sort_keys=True)
+    if read_costs(path, key):
         return
     # One step of a large model on a CPU takes minutes; its memory is the same at the second.
     steps = 3 if setting == "equal" or options.device == "cuda" else 1
     measured = [asdict(step_cost(method, own, steps)) for method, own in asked.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps({"key": key, "costs": measured}, indent=1), encoding="utf-8")
+    temporary.replace(path)
 
 
 @task(name="write-tables", task_run_name="tables", tags=["report"])
-def write_tables(study: str, run: TrainingRun, notes: tuple[str, ...], out: str) -> list[str]:
-    """Write the study's tables from all rows that are done: Markdown, JSON, artifacts, MLflow tables.
+def write_tables(study: str, run: TrainingRun, own_tree: bool, notes: tuple[str, ...], out: str) -> list[str]:
+    """Write the study's tables: Markdown, JSON, artifacts, MLflow tables.
+
+    They hold all rows that are done on these data, with this tree and these options; others in the folder are left out.
 
     Args:
         study: its name.
-        run: the flow's run in the tracking store.
+        run: its store, tree and options, and the flow's run in the tracking store.
+        own_tree: whether the tree is another than the study's, so that the paper's nodes are not its own.
         notes: said under every table.
         out: the study's folder.
 
@@ -111,7 +129,11 @@ def write_tables(study: str, run: TrainingRun, notes: tuple[str, ...], out: str)
     folder = Path(out)
     groups = open_store(Path(run.store)).columns("validation", ["group"])["group"]
     costs = {setting: read_costs(folder / f"cost-{setting}.json") for setting in ("equal", "published")}
-    tables = study_tables(paper_study(study), read_rows(folder), costs, groups, notes)
+    paper = paper_study(study)
+    if own_tree:
+        paper = replace(paper, table_3={})
+    rows = [found for found in read_rows(folder) if found.row in ROWS and found.key == _key(found, run)]
+    tables = study_tables(paper, rows, costs, groups, notes)
     markdown = [table.markdown() for table in tables]
     (folder / "tables.md").write_text("\n".join(markdown), encoding="utf-8")
     plain = [asdict(table) for table in tables]
@@ -126,12 +148,18 @@ def write_tables(study: str, run: TrainingRun, notes: tuple[str, ...], out: str)
     return markdown
 
 
-def read_costs(path: Path) -> list[StepCost]:
-    """What `measure_cost` kept; empty if there is nothing, or it is damaged."""
+def read_costs(path: Path, key: str | None = None) -> list[StepCost]:
+    """What `measure_cost` kept, of that key if one is given; empty if there is nothing, or it is damaged."""
     try:
-        return [StepCost(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return [StepCost(**fields) for fields in kept["costs"]] if key in (None, kept["key"]) else []
+    except (OSError, ValueError, TypeError, KeyError):
         return []
+
+
+def _key(found: RowResult, run: TrainingRun) -> str:
+    row = ROWS[found.row]
+    return row_key(row, of_row(row, run, found.seed))
 
 
 def _result(run: TrainingRun, key: str, name: str) -> NodeResult:

@@ -86,7 +86,7 @@ def _explain_node(
     there = present(label_maps, class_ids).tolist()
     model = trained.model(node.name)
     maps = None
-    if model is not None and any(there):
+    if model is not None and (any(there) or options.absent == "blank"):
         maps = explain_pairs(model.to(options.device), composed[:1], composed[1:])
     # A part that only one photo has is embedded for the additive reading, but it has no distance of its own.
     shown = maps if all(there) or options.absent == "blank" else None

@@ -60,18 +60,18 @@ def judge_controls(
     """
     if not controls:
         return {}
-    parts = {
-        result.node: node_embeddings(result)[1]
-        for result in (*results.values(), *controls)
-        if result.status == "trained"
-    }
+    # Apart: a leaf may be called what a control is called.
+    parts, beside = (
+        {result.node: node_embeddings(result)[1] for result in of if result.status == "trained"}
+        for of in (results.values(), controls)
+    )
     labels = label_numbers(store, "validation")
     own_distance = loss_family(options.loss).own_distance
     return {
         leaf.name: controlled(
             parts[leaf.name],
-            parts.get(shape_control_name(leaf.name)),
-            parts.get(BACKGROUND_CONTROL),
+            beside.get(shape_control_name(leaf.name)),
+            beside.get(BACKGROUND_CONTROL),
             labels,
             own_distance,
             options.fill,

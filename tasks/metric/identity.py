@@ -70,7 +70,7 @@ def node_identity(
     Raises:
         InputError: the weights to start from are a file that cannot be read.
     """
-    training = _training(options)
+    training = training_values(options)
     if not children:
         del training["averaging"]
     return {
@@ -94,7 +94,7 @@ def avsl_identity(class_ids: tuple[int, ...] | None, store_digest: str, options:
     Raises:
         InputError: the weights to start from are a file that cannot be read.
     """
-    training = _training(options)
+    training = training_values(options)
     del training["averaging"], training["loss"]
     return {
         "method": "avsl",
@@ -110,8 +110,12 @@ def node_key(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _training(options: TrainingOptions) -> dict[str, Any]:
-    """The options' values; a file of weights counts by its content."""
+def training_values(options: TrainingOptions) -> dict[str, Any]:
+    """The options' values; a file of weights counts by its content.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     training = asdict(options)
     if options.weights not in ("none", "DEFAULT"):
         training["weights"] = _digest(Path(options.weights))

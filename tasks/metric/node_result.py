@@ -25,7 +25,7 @@ class NodeResult:
             parameters of its own.
         checkpoint_sha256: digest of the best epoch's weights.
         precision: P@K on the validation split, with intervals.
-        held_out_precision_at_1: P@1 on the tenth held out of training; epochs and averaging weights are chosen by it.
+        held_out_precision_at_1: P@1 on the tenth held out of training; averaging weights may be chosen by it.
         area: mean share of the pixels of a training image that the node shows, in [0, 1].
         train_images: images trained on, held-out ones excluded.
         epochs: epochs that ran.

@@ -33,7 +33,7 @@ class TrainingOptions:
         averaging: how a combined node weighs its children.
         augmentation: what is done to training pictures at random.
         epochs: at most.
-        patience: epochs without a better held-out P@1 after which training stops.
+        patience: epochs without a better held-out mean of P@1, P@2 and P@8 after which training stops.
         batch: images a step, an equal share of each class.
         learning_rate: AdamW's, at the start of a cosine to 0.
         weight_decay: AdamW's.

@@ -80,7 +80,9 @@ def node_subject(node: TreeNode, store: SegmentStore, options: TrainingOptions) 
 
 def shape_control(leaf: TreeNode, store: SegmentStore, options: TrainingOptions) -> Subject:
     """A leaf's mask alone, framed as the leaf is: what its shape and place say without a pixel of the photo."""
-    return replace(node_subject(leaf, store, options), name=shape_control_name(leaf.name), shown="silhouette")
+    # A mask has no fill: one control serves the trees of all fills.
+    subject = node_subject(leaf, store, replace(options, fill="black"))
+    return replace(subject, name=shape_control_name(leaf.name), shown="silhouette")
 
 
 def shape_control_name(leaf: str) -> str:

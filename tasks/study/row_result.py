@@ -23,7 +23,8 @@ class NodeRow:
         own: P@K by its own model.
         composed: P@K by the weighted sum of its leaves' distances; None where there is no such sum.
         weight: a trained leaf's in that sum.
-        seconds: of its training.
+        seconds: of its training, evaluation after each epoch included.
+        pictures: training pictures that it went through in that time.
         images: the validation images that it uses.
         shares: P@1 of each, by its own model.
         composed_shares: P@1 of each, by the composed decision; empty without one.
@@ -41,6 +42,7 @@ class NodeRow:
     composed: Precision | None
     weight: float | None
     seconds: float
+    pictures: int
     images: tuple[int, ...]
     shares: tuple[float, ...]
     composed_shares: tuple[float, ...]

@@ -1,6 +1,6 @@
 """What a training step costs in time and memory, measured in a process of its own.
 
-python -m tasks.study.step_cost '{"method": "avsl", "trunk": "resnet50", "size": 224, "batch": 180, ...}'
+python -m tasks.study.step_cost '{"method": "avsl", "options": {"trunk": "resnet50", ...}, "steps": 3}'
 """
 
 import json
@@ -31,6 +31,7 @@ class StepCost:
         trunk, size, batch, device: what it was measured with.
         seconds: of one step, the first not counted where there is another.
         peak_memory: bytes above what the process had before the model was made; of the GPU where there is one.
+        failed: why there are no figures; "" where there are.
     """
 
     method: Method
@@ -40,6 +41,7 @@ class StepCost:
     device: str
     seconds: float
     peak_memory: int
+    failed: str = ""
 
 
 def step_cost(method: Method, options: TrainingOptions, steps: int) -> StepCost:
@@ -50,8 +52,8 @@ def step_cost(method: Method, options: TrainingOptions, steps: int) -> StepCost:
         options: trunk, size, batch, embedding, loss, threads and device are used.
         steps: how many.
 
-    Raises:
-        RuntimeError: the process failed; most likely there was not enough memory.
+    Returns:
+        The cost; without figures if the process failed, most likely for want of memory.
     """
     request = json.dumps({"method": method, "options": asdict(options), "steps": steps})
     done = subprocess.run(
@@ -59,14 +61,26 @@ def step_cost(method: Method, options: TrainingOptions, steps: int) -> StepCost:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        raise RuntimeError(f"measuring a step of {method} failed: {lines[-1] if lines else f'exit {done.returncode}'}")
+        return StepCost(
+            method=method,
+            trunk=options.trunk,
+            size=options.size,
+            batch=options.batch,
+            device=options.device,
+            seconds=0.0,
+            peak_memory=0,
+            failed=lines[-1] if lines else f"ended with {done.returncode}, most likely for want of memory",
+        )
     return StepCost(**json.loads(done.stdout))
 
 
 def measure(method: Method, options: TrainingOptions, steps: int) -> StepCost:
     """Measure steps in this process, on random pictures.
 
-    Args, Returns: as `step_cost`.
+    Args: as `step_cost`.
+
+    Raises:
+        InputError: the method cannot use the trunk.
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)

@@ -1,5 +1,6 @@
 """A table of a study: plain text cells, as Markdown and as plain values."""
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +29,14 @@ class Table:
 
     def markdown(self) -> str:
         """The table in Markdown."""
-        lines = [f"## {self.title}", "", _line(self.columns), _line(["---"] * len(self.columns))]
+        lines = [f"## {_text(self.title)}", "", _line(self.columns), _line(["---"] * len(self.columns))]
         lines += [_line(row) for row in self.rows]
-        return "\n".join([*lines, "", *(f"* {note}" for note in self.notes)]).rstrip() + "\n"
+        return "\n".join([*lines, "", *(f"* {_text(note)}" for note in self.notes)]).rstrip() + "\n"
 
     def columns_of_values(self) -> dict[str, Any]:
-        """Column to its cells."""
-        return {column: [row[i] for row in self.rows] for i, column in enumerate(self.columns)}
+        """Column to its cells; of columns with one name each but the first gets its number."""
+        names = [f"{name} ({i})" if name in self.columns[:i] else name for i, name in enumerate(self.columns)]
+        return {name: [row[i] for row in self.rows] for i, name in enumerate(names)}
 
 
 def percent(value: float | None) -> str:
@@ -68,5 +70,9 @@ def paper_cell(figures: Sequence[float] | None) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    # A cell's bar would end it; names come from data.
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(_text(cell) for cell in cells) + " |"
+
+
+def _text(data: str) -> str:
+    """Names come from data: no markup in them counts, and a bar ends no cell."""
+    return html.escape(data, quote=False).replace("|", "&#124;").replace("\n", " ")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tasks.metric.compare import compare_shares
+from tasks.metric.evaluation import KS
 from tasks.metric.precision import bootstrap_interval
 from tasks.study.paper import PAPER_MEMORY, PaperStudy
 from tasks.study.row_result import NodeRow, RowResult
@@ -14,7 +15,8 @@ from tasks.study.step_cost import StepCost
 from tasks.study.table import Table, difference_cell, paper_cell, percent, precision_cell, with_interval
 
 Rows = Mapping[str, Sequence[RowResult]]  # row's name to its results, one a seed
-METHODS = {"heml": "triplet-heml", "traditional": "triplet-traditional", "avsl": "avsl"}
+TRADITIONAL = "triplet-traditional"
+METHODS = {"heml": "triplet-heml", "traditional": TRADITIONAL, "avsl": "avsl"}
 
 
 def by_row(results: Sequence[RowResult]) -> dict[str, list[RowResult]]:
@@ -75,14 +77,18 @@ def shares_over_seeds(results: Sequence[RowResult], decision: str = "own") -> di
 
 
 def _over_seeds(results: Sequence[RowResult], k: int, decision: str = "own") -> str:
-    """P@K of the whole, the mean over the seeds; with its interval over the images for K = 1."""
+    """P@K of the whole, the mean over the seeds; of several seeds K = 1 alone has an interval, over the images."""
     figures = [result.root.own if decision == "own" else result.root.composed for result in results]
     values = [figure.at[k] for figure in figures if figure is not None]
     known = [value for value in values if value is not None]
     if not known:
         return "-"
     shares = shares_over_seeds(results, decision)
-    interval = bootstrap_interval(np.array(list(shares.values()))) if k == 1 and shares else None
+    interval = None
+    if len(results) == 1 and figures[0] is not None:
+        interval = figures[0].intervals[k]
+    elif k == 1 and shares:
+        interval = bootstrap_interval(np.array(list(shares.values())))
     spread = f", seeds {percent(min(known))} to {percent(max(known))}" if k == 1 and len(known) > 1 else ""
     return with_interval(float(np.mean(known)), interval) + spread
 
@@ -110,8 +116,11 @@ def _table_1(study: PaperStudy, rows: Rows) -> Table | None:
             _over_seeds(rows[name], 2),
             _over_seeds(rows[name], 8),
             _over_seeds(rows[name], 1, "composed"),
+            _over_seeds(rows[name], 2, "composed"),
+            _over_seeds(rows[name], 8, "composed"),
             _balanced(rows[name]),
             "best" if name == best else difference_cell(compare_shares(shares[name], shares[best])),
+            difference_cell(compare_shares(shares_over_seeds(rows[name], "composed"), shares.get(TRADITIONAL, {}))),
             str(len(rows[name])),
             paper_cell(study.table_1.get(name)),
         )
@@ -126,15 +135,19 @@ def _table_1(study: PaperStudy, rows: Rows) -> Table | None:
             "P@2",
             "P@8",
             "P@1 composed",
+            "P@2",
+            "P@8",
             "balanced 8-NN, own / composed",
             "P@1 own against the best",
+            f"P@1 composed against {TRADITIONAL}",
             "seeds",
             "paper P@1 2 8",
         ),
         rows=tuple(lines),
         notes=(
-            "In percent, with 95 % bootstrap intervals over the images. Own: the root's model, the paper's tables. "
-            "Composed: the weighted sum of the leaves' distances.",
+            "In percent, with 95 % bootstrap intervals over the images; what another seed would change is not in them, "
+            "so a small difference outside is no proof where a row has one seed. Own: the root's model, the paper's "
+            "tables. Composed: the weighted sum of the leaves' distances.",
             f"The label is {study.label!r} in the paper; its photos and split are others, so its figures are beside "
             "ours and not compared with them.",
         ),
@@ -145,12 +158,12 @@ def _table_2(study: PaperStudy, rows: Rows, costs: Mapping[str, Sequence[StepCos
     lines = []
     for method, row in METHODS.items():
         seconds = np.mean([result.seconds for result in rows[row]]) if row in rows else None
-        memory = [_memory(costs.get(setting, ()), method) for setting in ("equal", "published")]
+        cells = [_cost(costs.get(setting, ()), method) for setting in ("equal", "published")]
         lines.append(
             (
                 method,
                 "-" if seconds is None else f"{seconds:.0f} s",
-                *memory,
+                *cells,
                 study.table_2[method],
                 PAPER_MEMORY[method],
             )
@@ -163,23 +176,27 @@ def _table_2(study: PaperStudy, rows: Rows, costs: Mapping[str, Sequence[StepCos
         columns=(
             "method",
             "training time",
-            "memory, equal setting",
-            "memory, published setting",
+            "a step, equal setting",
+            "a step, published setting",
             "paper: time",
             "paper: GPU memory",
         ),
         rows=tuple(lines),
         notes=(
-            "Time: of all its trainings one after the other. Memory: the most that training steps took above the "
-            "process before, in a process of its own; a tree's nodes need it one at a time on each worker.",
+            "Training time: all its trainings' added up, evaluation after each epoch included; nodes that are trained "
+            "at once share the cores. A step: seconds, and the most memory that training took above the process "
+            "before, in a process of its own; a tree's nodes need it one at a time on each worker.",
         ),
     )
 
 
-def _memory(costs: Sequence[StepCost], method: str) -> str:
+def _cost(costs: Sequence[StepCost], method: str) -> str:
     for cost in costs:
         if cost.method == method:
-            return f"{cost.peak_memory / 1e9:.2f} GB ({cost.trunk}, {cost.size} px, batch {cost.batch})"
+            setting = f"({cost.trunk}, {cost.size} px, batch {cost.batch}, {cost.device})"
+            if cost.failed:
+                return f"not measured: {cost.failed} {setting}"
+            return f"{cost.seconds:.2f} s, {cost.peak_memory / 1e9:.2f} GB {setting}"
     return "-"
 
 
@@ -190,10 +207,8 @@ def _table_3(study: PaperStudy, rows: Rows) -> Table | None:
     lines = [
         (
             name,
-            precision_cell(node.own),
-            percent(node.own.at[2]),
-            percent(node.own.at[8]),
-            precision_cell(node.composed),
+            *(precision_cell(node.own, k) for k in KS),
+            *(precision_cell(node.composed, k) for k in KS),
             str(node.own.n),
             f"{node.best_child} {difference_cell(node.above_child)}" if node.best_child else "-",
             paper_cell(study.table_3.get(name)),
@@ -203,7 +218,18 @@ def _table_3(study: PaperStudy, rows: Rows) -> Table | None:
     return Table(
         name="table-3",
         title=f"Table III, {study.title}: every node of Triplet-HEML",
-        columns=("node", "P@1 own", "P@2", "P@8", "P@1 composed", "images", "against the best child", "paper P@1 2 8"),
+        columns=(
+            "node",
+            "P@1 own",
+            "P@2",
+            "P@8",
+            "P@1 composed",
+            "P@2",
+            "P@8",
+            "images",
+            "against the best child",
+            "paper P@1 2 8",
+        ),
         rows=tuple(lines),
         notes=(f"Seed {result.seed}. A node and its child are compared among the images that both have.",),
     )
@@ -281,9 +307,9 @@ def _leak(rows: Rows) -> Table | None:
         columns=("leaf", *heads, "shape only", "background only"),
         rows=tuple(lines),
         notes=(
-            "Shape only: the part's mask, white on black. Background only: all but the background black. Above "
-            "controls: the leaf's P@1 minus the better control's of those whose pixels its picture holds (the "
-            "background's only where the fill keeps it), among the leaf's images.",
+            f"Seed {rows[done[0]][0].seed}. Shape only: the part's mask, white on black. Background only: all but the "
+            "background black. Above controls: the leaf's P@1 minus the better control's of those whose pixels its "
+            "picture holds (the background's only where the fill keeps it), among the leaf's images.",
         ),
     )
 
@@ -305,14 +331,24 @@ def _framing(rows: Rows) -> Table | None:
                 precision_cell(node.own),
                 precision_cell(whole.own),
                 difference_cell(compare_shares(*shares)),
-                f"{node.seconds / whole.seconds:.2f}" if whole.seconds else "-",
+                _ratio(node, whole),
             )
         )
     kept = [name for name, node in auto[0].nodes.items() if not node.children and node.framing == "full"]
     return Table(
         name="framing",
         title="Framing by the part: crops of small leaves beside the whole frame",
-        columns=("leaf", "crop", "P@1 crop", "P@1 whole frame", "difference", "time, crop / whole"),
+        columns=("leaf", "crop", "P@1 crop", "P@1 whole frame", "difference", "time a picture, crop / whole"),
         rows=tuple(lines),
-        notes=(f"Left in the whole frame, and so the same in both: {', '.join(kept) or 'none'}.",),
+        notes=(
+            f"Left in the whole frame, and so the same in both: {', '.join(kept) or 'none'}. Seed "
+            f"{auto[0].seed}. A part of few pixels may vanish in the whole frame: a leaf's images can differ a little.",
+        ),
     )
+
+
+def _ratio(node: NodeRow, other: NodeRow) -> str:
+    """Seconds a training picture of one in those of another."""
+    if not (node.pictures and other.pictures and other.seconds):
+        return "-"
+    return f"{node.seconds / node.pictures / (other.seconds / other.pictures):.2f}"

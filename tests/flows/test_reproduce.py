@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.cli_study import check_seeds
 from flows.parameters import ReproduceParameters
 from flows.reproduce import reproduce
 from flows.study_data import DATASETS, hub_data
@@ -56,6 +57,7 @@ def test_rows_are_trained_once_and_set_beside_the_paper(
         "table-2",
         "table-3",
         "parents",
+        "groups",
     ]
     assert (out / "tables.md").read_text().startswith("## Table I, CelebA")
 
@@ -66,7 +68,8 @@ def test_rows_are_trained_once_and_set_beside_the_paper(
     assert {found.row for found in read_rows(out)} == {"triplet-traditional", "avsl", "triplet-heml", "fill-black"}
 
     # Other options are another study: its rows are trained anew.
-    run("triplet-traditional", options=TrainingOptions(**{**vars(options), "epochs": 1}))
+    [table, *_] = run("triplet-traditional", options=TrainingOptions(**{**vars(options), "epochs": 1}))
+    assert "triplet-traditional" in table and "| avsl |" not in table  # rows of other options are no part of it
     assert next(path for path in before if path.name == "triplet-traditional-seed0.json").stat().st_mtime_ns > max(
         before.values()
     )
@@ -85,3 +88,21 @@ def test_the_hub_s_data_sets_are_prepared_with_the_label_from_the_segment(tmp_pa
 def test_a_study_without_public_data_says_how_to_give_them(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the data of celeba are not on the hub: prepare them with"):
         hub_data("celeba", tmp_path)
+
+
+@pytest.mark.server
+def test_a_trunk_that_avsl_cannot_use_is_refused_before_anything_is_trained(
+    prefect_server: str, store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("HOME", str(tmp_path / "home")), ("ENGINE", "threads"), ("DEVICE", "cpu")):
+        monkeypatch.setenv(f"HEML_{name}", value)
+    options = TrainingOptions(trunk="alexnet", size=64)
+    parameters = ReproduceParameters(study="celeba", store=store.path, out=tmp_path / "study", options=options)
+    with pytest.raises(InputError, match="alexnet"):
+        reproduce.with_options(task_runner=ThreadPoolTaskRunner(max_workers=1))(parameters)
+    assert not (tmp_path / "home" / "nodes").exists()
+
+
+def test_no_seed_is_wrong_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--seeds needs at least 1; got 0"):
+        check_seeds(0)

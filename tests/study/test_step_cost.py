@@ -25,5 +25,6 @@ def test_more_pictures_take_more_memory() -> None:
 
 
 def test_a_failed_measurement_says_what_it_was() -> None:
-    with pytest.raises(RuntimeError, match=r"measuring a step of avsl failed: .*trunk"):
-        step_cost("avsl", replace(OPTIONS, trunk="alexnet"), 1)
+    cost = step_cost("avsl", replace(OPTIONS, trunk="alexnet"), 1)
+    assert (cost.peak_memory, cost.seconds) == (0, 0.0)
+    assert "alexnet" in cost.failed

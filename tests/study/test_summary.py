@@ -30,6 +30,7 @@ def test_a_tree_s_record_holds_every_node(grown: Any, record: RowResult) -> None
         result = grown.results[name]
         assert (node.status, node.own, node.seconds) == (result.status, result.precision, result.seconds)
         assert (node.framing, node.size) == ("full", 32)
+        assert node.pictures == result.epochs * result.train_images
         decision = grown.decisions.nodes.get(name)
         assert node.composed == (decision and decision.composed)
         assert node.weight == grown.decisions.weights.get(name)

@@ -7,18 +7,20 @@ from tasks.study.table import Table, difference_cell, paper_cell, percent, preci
 
 def test_a_table_in_markdown() -> None:
     table = Table(
-        name="t", title="A table", columns=("node", "P@1"), rows=(("a|b", "1.0"), ("c\nd", "-")), notes=("n",)
+        name="t", title="A table", columns=("node", "P@1"), rows=(("a|b", "1.0"), ("c\nd", "-")), notes=("<b>n</b>",)
     )
     assert table.markdown().splitlines() == [
         "## A table",
         "",
         "| node | P@1 |",
         "| --- | --- |",
-        "| a\\|b | 1.0 |",
+        "| a&#124;b | 1.0 |",
         "| c d | - |",
         "",
-        "* n",
+        "* &lt;b&gt;n&lt;/b&gt;",
     ]
+    twice = Table(name="t", title="T", columns=("P@2", "x", "P@2"), rows=(("1", "2", "3"),))
+    assert twice.columns_of_values() == {"P@2": ["1"], "x": ["2"], "P@2 (2)": ["3"]}
     assert table.columns_of_values() == {"node": ["a|b", "c\nd"], "P@1": ["1.0", "-"]}
 
 

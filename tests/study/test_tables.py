@@ -31,6 +31,7 @@ def node(shares: tuple[float, ...], **changed: object) -> NodeRow:
         composed=None,
         weight=None,
         seconds=10.0,
+        pictures=100,
         images=tuple(range(len(shares))),
         shares=shares,
         composed_shares=(),
@@ -62,20 +63,21 @@ def test_table_1_sets_every_row_beside_the_paper_and_the_best() -> None:
     table = tables(result("snr-heml", composed), result("triplet-traditional", node(POOR)))["table-1"]
     rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     assert list(rows) == ["triplet-traditional", "snr-heml"]  # the paper's order
-    assert rows["snr-heml"]["P@1 own"] == "100.0 (100.0 to 100.0)"
+    assert rows["snr-heml"]["P@1 own"] == "100.0 (95.0 to 105.0)"
     assert rows["snr-heml"]["P@1 composed"].startswith("99.0 (")
+    assert rows["snr-heml"]["P@1 composed against triplet-traditional"].startswith("+47.5 (")
     assert rows["snr-heml"]["P@1 own against the best"] == "best"
     assert rows["snr-heml"]["paper P@1 2 8"] == "90.0 89.8 89.5"
     poor = rows["triplet-traditional"]
     assert poor["P@1 own against the best"].startswith("-50.0 (") and "tie" not in poor["P@1 own against the best"]
-    assert (poor["P@2"], poor["P@8"], poor["P@1 composed"]) == ("40.0", "-", "-")
+    assert table.rows[0][:7] == ("triplet-traditional", poor["P@1 own"], "40.0", "-", "-", "-", "-")
     assert table.notes[-1] == "said everywhere"
 
 
 def test_a_difference_inside_the_interval_is_called_a_tie() -> None:
     nearly = (0.0, *GOOD[1:])
     table = tables(result("avsl", node(GOOD)), result("snr-heml", node(nearly)))["table-1"]
-    assert table.rows[1][6].endswith(", tie")
+    assert table.rows[1][8].endswith(", tie")
 
 
 def test_seeds_are_averaged_image_by_image() -> None:
@@ -83,8 +85,8 @@ def test_seeds_are_averaged_image_by_image() -> None:
     assert shares_over_seeds(two) == {0: 1.0, 1: 0.5}
     [row] = tables(*two)["table-1"].rows
     assert row[1].startswith("75.0 (") and row[1].endswith(", seeds 50.0 to 100.0")
-    assert row[5] == "50.0 / -"
-    assert row[7] == "2"
+    assert row[7] == "50.0 / -"
+    assert row[10] == "2"
 
 
 def test_table_2_adds_the_seconds_up_and_names_the_settings() -> None:
@@ -92,13 +94,21 @@ def test_table_2_adds_the_seconds_up_and_names_the_settings() -> None:
         method="avsl", trunk="resnet50", size=224, batch=180, device="cpu", seconds=1.0, peak_memory=16 * 10**9
     )
     tree = result("triplet-heml", node(GOOD), hair=node(GOOD, seconds=5.0))
-    table = tables(tree, costs={"published": [cost]})["table-2"]
-    assert table.rows[0] == ("heml", "15 s", "-", "-", "4-6 min", "2-3 GB")
+    failed = replace(cost, method="heml", peak_memory=0, failed="no memory")
+    table = tables(tree, costs={"published": [failed, cost]})["table-2"]
+    assert table.rows[0] == (
+        "heml",
+        "15 s",
+        "-",
+        "not measured: no memory (resnet50, 224 px, batch 180, cpu)",
+        "4-6 min",
+        "2-3 GB",
+    )
     assert table.rows[2] == (
         "avsl",
         "-",
         "-",
-        "16.00 GB (resnet50, 224 px, batch 180)",
+        "1.00 s, 16.00 GB (resnet50, 224 px, batch 180, cpu)",
         "2-3 min",
         "18-20 GB",
     )
@@ -110,7 +120,7 @@ def test_table_3_shows_every_node_beside_the_paper_s() -> None:
     found = tables(result("triplet-heml", root, hair=node(GOOD), hat=node(GOOD)))
     assert [row[0] for row in found["table-3"].rows] == ["hair", "hat", "final"]
     assert found["table-3"].rows[0][-1] == "83.9 83.6 82.9"
-    assert found["table-3"].rows[2][6] == "hair -50.0 (-70.0 to -30.0)"
+    assert found["table-3"].rows[2][8] == "hair -50.0 (-70.0 to -30.0)"
     assert found["parents"].rows == (("triplet-heml", "0", "1", "1", "1"),)
     tie = replace(below, value=-0.01, interval=(-0.05, 0.03))
     tied = tables(result("triplet-heml", replace(root, above_child=tie), hair=node(GOOD)))["parents"]
@@ -136,7 +146,7 @@ def test_the_leak_sets_each_fill_beside_the_controls() -> None:
 
 
 def test_framing_compares_the_leaves_that_are_cropped() -> None:
-    crop = node(GOOD, framing="crop", size=32, seconds=4.0)
+    crop = node(GOOD, framing="crop", size=32, seconds=8.0, pictures=200)
     auto = result("framing-auto", node(GOOD), nose=crop, skin=node(GOOD))
     full = result("framing-full", node(GOOD), nose=node(POOR), skin=node(GOOD))
     table = tables(auto, full)["framing"]
