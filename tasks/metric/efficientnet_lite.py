@@ -18,7 +18,6 @@ from torchvision.ops import Conv2dNormActivation
 
 from tasks.metric.input_scale import InputScale
 
-EFFICIENTNET_LITE0 = "efficientnet_lite0"
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 
 

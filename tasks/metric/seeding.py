@@ -1,12 +1,12 @@
 """Random numbers from a given seed where a library draws them from torch's global state."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
-from torchvision.ops import StochasticDepth
 
 _GLOBAL_STATE = threading.RLock()  # it belongs to the process, not to the thread
 
@@ -26,4 +26,6 @@ def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
 
 def draws_random_numbers(model: nn.Module) -> bool:
     """Whether the model's forward draws random numbers in training mode: it has dropout or stochastic depth."""
-    return any(isinstance(module, (nn.modules.dropout._DropoutNd, StochasticDepth)) for module in model.modules())
+    # torchvision takes seconds to import; where it was never imported, no module is of it.
+    depth = getattr(sys.modules.get("torchvision.ops"), "StochasticDepth", ())
+    return any(isinstance(module, (nn.modules.dropout._DropoutNd, depth)) for module in model.modules())

@@ -1,36 +1,26 @@
 """Trunks: the convolutional part of any torchvision classification CNN, by name, or one of our own."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tasks.errors import InputError
-from tasks.metric.efficientnet_lite import EFFICIENTNET_LITE0, efficientnet_lite0, from_published
-from tasks.metric.input_scale import InputScale
 from tasks.metric.small_trunk import small_trunk
 
-# Families of torchvision.models whose feature maps end in global average pooling; the rest are transformers.
-CNN_FAMILIES = (
-    "alexnet", "convnext", "densenet", "efficientnet", "googlenet", "inception", "mnasnet", "mobilenet",
-    "regnet", "resnet", "resnext", "shufflenet", "squeezenet", "vgg", "wide_resnet",
-)  # fmt: skip
-OTHER_COLOURS = ("googlenet", "inception_v3")  # their published weights want pictures scaled in their own way
-HEADS = ("avgpool", "dropout", "fc", "classifier", "aux1", "aux2", "AuxLogits")
 SMALL = "small"
-OURS = {SMALL: small_trunk, EFFICIENTNET_LITE0: efficientnet_lite0}  # built here; no address to fetch weights from
-HALF_RANGE = (0.5,) * 3  # mean and standard deviation that take 0..1 to -1..1
+EFFICIENTNET_LITE0 = "efficientnet_lite0"
+OURS = (SMALL, EFFICIENTNET_LITE0)  # built here; no address to fetch weights from
 
 
 def trunk_names() -> tuple[str, ...]:
     """Names that `build_trunk` knows."""
-    models = torchvision.models.list_models(module=torchvision.models)
-    return (*OURS, *(name for name in models if name.startswith(CNN_FAMILIES)))
+    # torchvision takes seconds to import, and the small trunk needs none of it.
+    from tasks.metric.torchvision_trunks import torchvision_trunk_names  # noqa: PLC0415
+
+    return (*OURS, *torchvision_trunk_names())
 
 
 def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
@@ -45,16 +35,23 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
     Raises:
         InputError: unknown name, or weights that cannot be had or do not fit.
     """
-    if name not in trunk_names():
-        raise InputError(f"unknown trunk {name!r}: one of {', '.join(trunk_names())}")
-    if name in OURS:
-        if weights == "DEFAULT":
-            raise InputError(f"the trunk {name!r} has no published weights to fetch: use weights none or a local file")
-        trunk = OURS[name]()
+    if name in OURS and weights == "DEFAULT":
+        raise InputError(f"the trunk {name!r} has no published weights to fetch: use weights none or a local file")
+    renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+    if name == SMALL:
+        trunk = small_trunk()
+    elif name == EFFICIENTNET_LITE0:
+        from tasks.metric.efficientnet_lite import efficientnet_lite0, from_published  # noqa: PLC0415 (as above)
+
+        trunk, renamed = efficientnet_lite0(), from_published
+    elif name in trunk_names():
+        from tasks.metric.torchvision_trunks import torchvision_trunk  # noqa: PLC0415 (as above)
+
+        trunk = torchvision_trunk(name, published=weights == "DEFAULT")
     else:
-        trunk = _stages(_published(name) if weights == "DEFAULT" else _build(name), name)
+        raise InputError(f"unknown trunk {name!r}: one of {', '.join(trunk_names())}")
     if weights not in ("none", "DEFAULT"):
-        _load_file(trunk, Path(weights), from_published if name == EFFICIENTNET_LITE0 else dict)
+        _load_file(trunk, Path(weights), renamed)
     return trunk
 
 
@@ -67,36 +64,6 @@ def flattened_stages(trunk: nn.Sequential) -> list[tuple[str, nn.Module]]:
         else:
             stages.append((name, stage))
     return stages
-
-
-def _build(name: str) -> nn.Module:
-    options: dict[str, Any] = {"aux_logits": False, "init_weights": True} if name in OTHER_COLOURS else {}
-    model: nn.Module = torchvision.models.get_model(name, weights=None, **options)
-    return model
-
-
-def _published(name: str) -> nn.Module:
-    try:
-        model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
-    except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"the published weights of {name} cannot be had ({reason}): give a local file, or weights none"
-        ) from None
-    return model
-
-
-def _stages(model: nn.Module, name: str) -> nn.Sequential:
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    if name in OTHER_COLOURS:
-        # torchvision does this in their forward, by a flag that comes with the published weights.
-        stages["colours"] = InputScale(HALF_RANGE, HALF_RANGE) if model.transform_input else InputScale()
-    for child_name, child in model.named_children():
-        if child_name not in HEADS:
-            stages[child_name] = child
-    if name.startswith("densenet"):
-        stages["relu"] = nn.ReLU()  # DenseNet applies it in its forward, after the features
-    return nn.Sequential(stages)
 
 
 def _load_file(trunk: nn.Sequential, path: Path, renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:

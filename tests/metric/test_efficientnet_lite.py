@@ -11,9 +11,9 @@ from torch.nn.functional import conv2d, pad
 from tasks.errors import InputError
 from tasks.explanation.sfam import explain_pairs, explained_layer
 from tasks.metric.averaging import average_weights
-from tasks.metric.efficientnet_lite import EFFICIENTNET_LITE0, SamePadding, efficientnet_lite0
+from tasks.metric.efficientnet_lite import SamePadding, efficientnet_lite0
 from tasks.metric.model import ModelSpec, build_model, load_model, normalise
-from tasks.metric.trunks import build_trunk
+from tasks.metric.trunks import EFFICIENTNET_LITE0, build_trunk
 
 # The blocks of EfficientNet-B0 one by one: channels in, inside and out, edge of the kernel, stride.
 BLOCKS = (

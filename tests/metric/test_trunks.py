@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tasks.errors import InputError
-from tasks.metric.efficientnet_lite import EFFICIENTNET_LITE0
-from tasks.metric.trunks import OURS, SMALL, build_trunk, flattened_stages, trunk_names
+from tasks.metric.trunks import EFFICIENTNET_LITE0, OURS, SMALL, build_trunk, flattened_stages, trunk_names
 
 # How each family of torchvision goes from its feature maps to the classes, as in its own `forward`.
 HEADS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
