@@ -1,15 +1,19 @@
 """The demo: the whole job on synthetic portraits, from drawings to an explained pair."""
 
+import hashlib
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flows.console import console
 from flows.parameters import Portraits, PrepareParameters, TrainParameters
 from flows.prepare_data import prepare_data, prepare_runner
 from flows.train_tree import runner_for, train_tree
 from infra.settings import load_settings
+from tasks.code_digest import code_digest
 from tasks.explanation.explain_photos import explain_photos
 from tasks.metric.options import TrainingOptions
 from tasks.metric.trained_tree import open_trained_tree
@@ -49,23 +53,35 @@ def run_demo() -> Path:
     with _timed("trained"):
         outcome = train_tree.with_options(task_runner=runner_for(training, settings))(training)
     with _timed("explained"):
-        photos = _two_photos(home / "photos")
-        trained = open_trained_tree(home / "run" / "model", settings.torch_device)
-        explanation = explain_photos(trained, photos, (None, None), home / "explanation")
+        nodes = _explain(home, settings.torch_device)
     page = home / "explanation" / "index.html"
-    leaves = sorted(explanation.nodes, key=lambda node: -(node.percentile or 0.0))
-    leaves = [node for node in leaves if not node.children and node.percentile is not None]
+    leaves = [node for node in nodes if not node["children"] and node["percentile"] is not None]
     console.print(
         f"\nOne person, drawn twice; the {PORTRAITS.cause} differs. How far apart are the parts?", style="bold"
     )
-    for node in leaves:
-        figure = outcome["nodes"][node.name]["precision_at_1"]
-        console.print(f"  {node.name:8} percentile {node.percentile:3.0f}   P@1 {figure:.2f}")
+    for node in sorted(leaves, key=lambda leaf: -leaf["percentile"]):
+        figure = outcome["nodes"][node["name"]]["precision_at_1"]
+        console.print(f"  {node['name']:8} percentile {node['percentile']:3.0f}   P@1 {figure:.2f}")
     root = outcome["nodes"][outcome["root"]]
     low, high = root["intervals"]["precision_at_1"]
     console.print(f"\nroot P@1   {root['precision_at_1']:.3f} ({low:.3f} to {high:.3f})")
     console.print(f"page       {page}\nreport     {home / 'run' / 'report.html'}\nmodel      {outcome['model_uri']}")
     return page
+
+
+def _explain(home: Path, device: str) -> list[dict[str, Any]]:
+    """Explain the pair, unless that was done with the same model, photos and code; the nodes of explanation.json."""
+    photos, model, out = _two_photos(home / "photos"), home / "run" / "model", home / "explanation"
+    made_of = hashlib.sha256(code_digest().encode())
+    for path in (model / "tree.json", *photos):
+        made_of.update(path.read_bytes())
+    mark = out / "made-of.txt"
+    if not (mark.is_file() and mark.read_text(encoding="utf-8") == made_of.hexdigest()):
+        mark.unlink(missing_ok=True)
+        explain_photos(open_trained_tree(model, device), photos, (None, None), out)
+        mark.write_text(made_of.hexdigest(), encoding="utf-8")
+    nodes: list[dict[str, Any]] = json.loads((out / "explanation.json").read_text(encoding="utf-8"))["nodes"]
+    return nodes
 
 
 def _two_photos(folder: Path) -> tuple[Path, Path]:
