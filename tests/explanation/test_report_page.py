@@ -13,6 +13,9 @@ from playwright.sync_api import sync_playwright
 
 from tasks.explanation.report_page import best_first, better_child, write_report
 from tasks.explanation.report_record import NodeReport, Score, TreeReport
+from tasks.metric.compare import Difference
+from tasks.metric.controls import Controlled
+from tasks.metric.evaluation import Precision
 
 EVIL = "<script>alert('x')</script>\"&"
 
@@ -173,3 +176,22 @@ def test_in_a_browser(tmp_path: Path, width: int, scheme: str) -> None:
         assert page.locator(".node .mark").count() == 4
         browser.close()
     assert wrong == []
+
+
+def test_the_composed_decision_and_the_controls_have_columns_where_they_are(tmp_path: Path) -> None:
+    def precision(value: float) -> Precision:
+        return Precision(at={1: value, 2: None, 8: None}, intervals={1: (0.5, 0.7), 2: None, 8: None}, n=9)
+
+    plain = report(2)
+    above = Difference(value=0.123, interval=(0.1, 0.15), n=9)
+    controls = Controlled(shape=precision(0.61), background=None, above=above)
+    score = Score(value=0.987, interval=(0.97, 0.99))
+    first, second, root = plain.nodes
+    nodes = (first, replace(second, weight=0.75, controls=controls), replace(root, composed_at={1: score}))
+    write_report(replace(plain, nodes=nodes), tmp_path / "report.html")
+    text = Parsed(tmp_path / "report.html").text
+    assert "composed, P@1 0.987 95 %: 0.970 to 0.990" in text
+    assert "shape only background only above its controls" in text
+    assert "0.610 0.500 to 0.700 n/a 0.123 0.100 to 0.150 0.750" in text
+    write_report(plain, tmp_path / "report.html")
+    assert "above its controls" not in Parsed(tmp_path / "report.html").text
