@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tasks.errors import InputError
-from tasks.metric.efficientnet_lite import EFFICIENTNET_LITE0, efficientnet_lite0, from_published
+from tasks.metric.efficientnet_lite import EFFICIENTNET_LITE0, efficientnet_lite0, fix_statistics, from_published
 from tasks.metric.input_scale import InputScale
 from tasks.metric.small_trunk import small_trunk
 
@@ -40,7 +40,8 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
         name: one of `trunk_names()`.
         weights: "none" (random, from torch's current seed), "DEFAULT" (torchvision's published ones), or a local
             .safetensors or .pth file with a state dict of the whole model or of the trunk. A .pth file is read with
-            `weights_only=True`: nothing in it is executed.
+            `weights_only=True`: nothing in it is executed. `efficientnet_lite0` also takes its published state dict,
+            and with any file the statistics of its BatchNorm stay in training.
 
     Raises:
         InputError: unknown name, or weights that cannot be had or do not fit.
@@ -55,6 +56,8 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
         trunk = _stages(_published(name) if weights == "DEFAULT" else _build(name), name)
     if weights not in ("none", "DEFAULT"):
         _load_file(trunk, Path(weights), from_published if name == EFFICIENTNET_LITE0 else dict)
+        if name == EFFICIENTNET_LITE0:
+            fix_statistics(trunk)
     return trunk
 
 
