@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from tasks.errors import InputError
-from tasks.explanation.sfam import explain_pairs, explained_layer
+from tasks.explanation.sfam import explain_pairs
 from tasks.metric.averaging import average_weights
 from tasks.metric.efficientnet_lite import EFFICIENTNET_LITE0, SamePadding, efficientnet_lite0
 from tasks.metric.model import ModelSpec, build_model, load_model, normalise
@@ -109,8 +109,7 @@ def test_maps_have_1280_channels_at_a_thirty_second_of_the_edge_rounded_up(edge:
     assert efficientnet_lite0().eval()(torch.zeros(1, 3, edge, 2 * edge)).shape[:3] == (1, 1280, map_edge)
 
 
-@pytest.mark.parametrize("kernel", [3, 5])
-@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (3, 3), (5, 1), (5, 2), (5, 3)])
 @pytest.mark.parametrize("edge", range(1, 12))
 def test_same_padding_is_the_least_that_gives_the_rounded_up_edge_and_its_odd_zero_comes_last(
     kernel: int, stride: int, edge: int
@@ -141,9 +140,8 @@ def test_every_tensor_but_the_classifier_s_is_taken_and_a_safetensors_file_will_
     loaded = build_trunk(EFFICIENTNET_LITE0, str(tmp_path / "weights.safetensors")).state_dict()
     scale = {name: loaded.pop(name) for name in ("colours.scale", "colours.shift")}
     assert len(loaded) == len(published()) - 2
-    assert sum(tensor.double().sum() for tensor in loaded.values()).item() == pytest.approx(
-        sum(tensor.double().sum() for tensor in published().values()).item()
-    )
+    sums = [sum(tensor.double().sum().item() for tensor in state.values()) for state in (loaded, published())]
+    assert sums[0] == pytest.approx(sums[1])
     # Black and white, normalised for ImageNet, to (0 - 127) / 128 and (255 - 127) / 128.
     ends = normalise(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 3, 1, 1))
     got = ends * scale["colours.scale"] + scale["colours.shift"]
@@ -186,22 +184,16 @@ def test_models_of_it_can_be_averaged_and_loaded(tmp_path: Path) -> None:
     spec = ModelSpec(trunk=EFFICIENTNET_LITE0, weights=weights_file(tmp_path, published()), embedding=4)
     first, second = build_model(spec).state_dict(), build_model(spec).state_dict()
     second["trunk.stem.1.0.weight"] = second["trunk.stem.1.0.weight"] * 3
-    average = average_weights([first, second], [1, 1])
-    parent = load_model(spec, average)
+    parent = load_model(spec, average_weights([first, second], [1, 1]))
     torch.testing.assert_close(parent.state_dict()["trunk.stem.1.0.weight"], 2 * first["trunk.stem.1.0.weight"])
     assert torch.equal(parent.state_dict()["trunk.colours.scale"], first["trunk.colours.scale"])
-
-
-@pytest.mark.parametrize(("size", "layer"), [(96, "layer5.2"), (224, "head.2"), (32, "layer2.1")])
-def test_what_is_explained_is_the_deepest_block_with_a_map_of_6_by_6(size: int, layer: str) -> None:
-    assert explained_layer(build_model(ModelSpec(trunk=EFFICIENTNET_LITE0, embedding=4)), size) == layer
 
 
 def test_a_pair_is_explained_at_a_block(tmp_path: Path) -> None:
     spec = ModelSpec(trunk=EFFICIENTNET_LITE0, weights=weights_file(tmp_path, published()), embedding=4)
     model, (a, b) = build_model(spec), pixels(96)
     maps = explain_pairs(model, a[None], b[None])
-    assert (maps.layer, maps.query.shape) == ("layer5.2", (1, 6, 6))
+    assert (maps.layer, maps.query.shape) == ("layer5.2", (1, 6, 6))  # the deepest one with a map of 6 x 6
     assert maps.query_scores.shape == (1, 112)
     assert maps.query.max() > 0
     with torch.no_grad():
