@@ -9,8 +9,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -40,8 +39,7 @@ STAGES = (
     Stage(expansion=6, kernel=5, stride=2, channels=192, blocks=4),
     Stage(expansion=6, kernel=3, stride=1, channels=320, blocks=1),
 )
-# TensorFlow's epsilon: the published statistics want it.
-BatchNorm = partial(nn.BatchNorm2d, eps=1e-3)
+EPSILON = 1e-3  # TensorFlow's: the published statistics want it
 # The published weights were trained on (x - 127) / 128 with x in 0..255.
 PUBLISHED_MEAN, PUBLISHED_STD = (127 / 255,) * 3, (128 / 255,) * 3
 # A layer of the published state dict, and the block's one with its index in Conv2dNormActivation.
@@ -54,6 +52,23 @@ PUBLISHED_LAYERS = {
     "_bn2": "project.1",
 }
 PUBLISHED_ENDS = {"_conv_stem": "stem.1.0", "_bn0": "stem.1.1", "_conv_head": "head.0", "_bn1": "head.1"}
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """BatchNorm that can keep its statistics in training.
+
+    A node has a few hundred pictures and trains for some dozens of steps. Batches of 32 then give other statistics than
+    those that the published weights were made for, and training by them spoils the features before it improves them.
+    """
+
+    fixed = False
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=EPSILON)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, in which batches give the statistics, unless they are fixed."""
+        return super().train(mode and not self.fixed)
 
 
 class SamePadding(nn.Module):
@@ -113,6 +128,14 @@ def efficientnet_lite0() -> nn.Sequential:
         stages[f"layer{number}"] = nn.Sequential(*blocks)
     stages["head"] = _convolution(channels_in, HEAD_CHANNELS, 1)
     return nn.Sequential(stages)
+
+
+def fix_statistics(trunk: nn.Module) -> None:
+    """From now on training changes a trunk's weights, and the statistics of its BatchNorm stay."""
+    for module in trunk.modules():
+        if isinstance(module, BatchNorm):
+            module.fixed = True
+            module.eval()
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

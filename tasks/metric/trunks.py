@@ -30,7 +30,8 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
         name: one of `trunk_names()`.
         weights: "none" (random, from torch's current seed), "DEFAULT" (torchvision's published ones), or a local
             .safetensors or .pth file with a state dict of the whole model or of the trunk. A .pth file is read with
-            `weights_only=True`: nothing in it is executed.
+            `weights_only=True`: nothing in it is executed. `efficientnet_lite0` also takes its published state dict,
+            and with any file the statistics of its BatchNorm stay in training.
 
     Raises:
         InputError: unknown name, or weights that cannot be had or do not fit.
@@ -41,9 +42,15 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
     if name == SMALL:
         trunk = small_trunk()
     elif name == EFFICIENTNET_LITE0:
-        from tasks.metric.efficientnet_lite import efficientnet_lite0, from_published  # noqa: PLC0415 (as above)
+        from tasks.metric.efficientnet_lite import (  # noqa: PLC0415 (as above)
+            efficientnet_lite0,
+            fix_statistics,
+            from_published,
+        )
 
         trunk, renamed = efficientnet_lite0(), from_published
+        if weights != "none":
+            fix_statistics(trunk)
     elif name in trunk_names():
         from tasks.metric.torchvision_trunks import torchvision_trunk  # noqa: PLC0415 (as above)
 
