@@ -3,7 +3,6 @@
 What is learned, and how a batch of pictures becomes a loss, is the `Learner`'s.
 """
 
-import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from tasks.metric.learner import Learner
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.options import TrainingOptions
+from tasks.metric.peak_memory import peak_memory
 from tasks.metric.training_data import NodeView, TrainingData
 from tasks.metric.training_epoch import diverged, train_epoch
 from tasks.metric.training_state import Progress, load_state, save_state
@@ -121,7 +121,7 @@ def _result(job: NodeJob, data: TrainingData, learner: Learner, progress: Progre
         best_epoch=progress.best_epoch,
         seconds=progress.seconds,
         images_per_second=progress.images / progress.seconds,
-        peak_memory=_peak_memory(job.options.device),
+        peak_memory=peak_memory(job.options.device),
         parameters=sum(parameter.numel() for parameter in learner.learned.parameters()),
     )
 
@@ -149,12 +149,6 @@ def _degenerate_result(job: NodeJob, data: TrainingData) -> NodeResult:
 
 def _stopped_early(progress: Progress, options: TrainingOptions) -> bool:
     return progress.next_epoch - 1 - progress.best_epoch >= options.patience
-
-
-def _peak_memory(device: str) -> int:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextmanager

@@ -4,7 +4,6 @@ python -m tasks.study.step_cost '{"method": "avsl", "options": {"trunk": "resnet
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from tasks.metric.avsl_training import AVSLLearner
 from tasks.metric.learner import Learner
 from tasks.metric.model import normalise
 from tasks.metric.options import TrainingOptions
+from tasks.metric.peak_memory import peak_memory
 from tasks.metric.training import NodeLearner
 from tasks.study.rows import Method
 
@@ -84,7 +84,7 @@ def measure(method: Method, options: TrainingOptions, steps: int) -> StepCost:
     """
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    before = _memory(options.device)
+    before = peak_memory(options.device)
     learner: Learner = (AVSLLearner if method == "avsl" else NodeLearner)(options, LABELS, None)
     learner.start_epoch(options.epochs - 1)  # beyond any warm-up: everything learns
     pictures = torch.randint(0, 256, (options.batch, 3, options.size, options.size), dtype=torch.uint8)
@@ -107,15 +107,8 @@ def measure(method: Method, options: TrainingOptions, steps: int) -> StepCost:
         batch=options.batch,
         device=options.device,
         seconds=sum(counted) / len(counted),
-        peak_memory=_memory(options.device) - before,
+        peak_memory=peak_memory(options.device) - before,
     )
-
-
-def _memory(device: str) -> int:
-    """The most that this process has used, bytes."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":

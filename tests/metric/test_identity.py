@@ -144,6 +144,7 @@ NOT_THE_METHOD = {
     "errors.py": "messages",
     "metric/checkpoint.py": "files",
     "metric/node_job.py": "a record",
+    "metric/peak_memory.py": "a measurement",
     "metric/node_result.py": "a record",
     "metric/options.py": "its values are in the key",
     "metric/training_state.py": "a resumed training ends with the same weights",
