@@ -30,14 +30,14 @@ def reproduce(
 ) -> None:
     """The paper's tables, each row trained and set beside the paper's figures. It resumes."""
     check_seeds(seeds)
-    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for torch)
+    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for it)
 
     with prefect_at_terminal():
-        from flows.parameters import ReproduceParameters  # noqa: PLC0415
-        from flows.reproduce import reproduce as run  # noqa: PLC0415
-        from infra.runners import task_runner  # noqa: PLC0415
-        from infra.settings import load_settings  # noqa: PLC0415
-        from tasks.metric.options import TrainingOptions  # noqa: PLC0415
+        from flows.parameters import ReproduceParameters  # noqa: PLC0415 (imports torch: seconds)
+        from flows.reproduce import reproduce as run  # noqa: PLC0415 (imports torch: seconds)
+        from infra.runners import task_runner  # noqa: PLC0415 (after the server has started, as above)
+        from infra.settings import load_settings  # noqa: PLC0415 (after the server has started, as above)
+        from tasks.metric.options import TrainingOptions  # noqa: PLC0415 (imports torch: seconds)
 
         given: dict[str, Any] = {
             "trunk": trunk,

@@ -134,7 +134,7 @@ def _train_row(
     subject: Subject = (avsl_baseline if row.method == "avsl" else traditional_baseline)(options)
     decode_store(run)
     with training_resources(settings):
-        result: dict[str, Any] = train_beside.submit(subject, run).result()  # type: ignore[assignment]
+        result: dict[str, Any] = train_beside.submit(subject, run).result()  # type: ignore[assignment]  # of a State Prefect gives the data
     record_baseline(row, run, subject, result, str(out))
 
 

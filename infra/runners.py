@@ -46,8 +46,7 @@ def task_runner(settings: Settings) -> TaskRunner[Any]:
         "threads": _tasks_at_once(offered, settings.task_resources),
         "resources": offered,
     }
-    # Declared as a class or its name; a function that returns a cluster is called all the same.
-    return DaskTaskRunner(cluster_class=local_cluster, cluster_kwargs=cluster)  # type: ignore[arg-type]
+    return DaskTaskRunner(cluster_class=local_cluster, cluster_kwargs=cluster)  # type: ignore[arg-type]  # a function will do
 
 
 def local_cluster(
