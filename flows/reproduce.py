@@ -1,22 +1,20 @@
 """The paper's tables: every row of a study trained, recorded, and set beside the paper's figures."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from flows.console import say
 from flows.parameters import ReproduceParameters, TrainParameters
 from flows.prepare_data import prepare_data, prepare_runner
 from flows.study_data import hub_data
-from flows.train_tree import runner_for, train_tree
+from flows.train_tree import runner_for, tracked, train_tree, training_run
 from flows.trees import resolve_tree
 from infra.machine import machine_name
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
-from infra.tracking import open_tracker
 from tasks.errors import InputError
 from tasks.metric.avsl_model import check_trunk
 from tasks.metric.options import TrainingOptions
@@ -54,25 +52,7 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     store = _store(parameters, settings, out)
     tree = resolve_tree(parameters.tree or parameters.study, store)
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
-    tracker = open_tracker(settings.tracking_uri)
-    tracker.prepare(store.source)
-    run_id = tracker.start_run(
-        store.source,
-        str(flow_run.get_name()),
-        params={**asdict(options), "store": str(store.path), "study": parameters.study},
-        tags={"prefect.flow_run_id": str(flow_run.get_id())},
-    )
-    run = TrainingRun(
-        store=str(store.path),
-        tree=tree.to_dict(),
-        options=asdict(options),
-        nodes=str(settings.nodes),
-        decoded=str(settings.decoded),
-        tracking=settings.tracking_uri,
-        experiment=store.source,
-        parent_run_id=run_id,
-    )
-    try:
+    with tracked(training_run(store, tree, options, settings), {"study": parameters.study}) as run:
         for number, row in enumerate(rows, start=1):
             for seed in range(parameters.seeds):
                 own = of_row(row, run, seed)
@@ -87,10 +67,6 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
                     measure_cost.submit(setting, run, str(out)).result()
         notes = _notes(parameters, paper.title, store, tree, options, settings)
         tables = write_tables(parameters.study, run, parameters.tree is not None, notes, str(out))
-    except BaseException:
-        tracker.end_run(run_id, "FAILED")
-        raise
-    tracker.end_run(run_id, "FINISHED")
     for table in tables:
         say(table)
     say(f"tables: {out / 'tables.md'}")

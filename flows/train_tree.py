@@ -1,6 +1,7 @@
 """Train a tree: the segment tree is the flow's graph, one task run a node, a parent waits for its children's tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,23 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     store = open_store(parameters.store.resolve())
     tree = resolve_tree(parameters.tree, store)
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
-    run = TrainingRun(
+    run = training_run(store, tree, options, settings)
+    done = finished_nodes(tree, store, options, settings.nodes)
+    say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before")
+    if len(done) == len(tree.nodes):
+        out = _out(parameters, settings, store, done[tree.root.name])
+        if earlier := earlier_outcome(out, run_digest(parameters, settings, store, tree, done), settings):
+            _collect(_submit(run, tree, settings), len(tree.nodes))
+            _say_end(earlier)
+            return earlier
+    with tracked(run, {"tree": parameters.tree}) as run:
+        open_tracker(run.tracking).log_dataset_input(run.parent_run_id, store.source, store.digest, run.store)
+        return _run(parameters, settings, run, tree, store, options)
+
+
+def training_run(store: SegmentStore, tree: SegmentTree, options: TrainingOptions, settings: Settings) -> TrainingRun:
+    """What the tasks of a run share; it is not tracked yet."""
+    return TrainingRun(
         store=str(store.path),
         tree=tree.to_dict(),
         options=asdict(options),
@@ -59,30 +76,25 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
         experiment=store.source,
         parent_run_id="",
     )
-    done = finished_nodes(tree, store, options, settings.nodes)
-    say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before")
-    if len(done) == len(tree.nodes):
-        out = _out(parameters, settings, store, done[tree.root.name])
-        if earlier := earlier_outcome(out, run_digest(parameters, settings, store, tree, done), settings):
-            _collect(_submit(run, tree, settings), len(tree.nodes))
-            _say_end(earlier)
-            return earlier
-    tracker = open_tracker(settings.tracking_uri)
-    tracker.prepare(store.source)
+
+
+@contextmanager
+def tracked(run: TrainingRun, params: Mapping[str, Any]) -> Iterator[TrainingRun]:
+    """The flow's own run in the tracking store: opened here, closed as finished or failed."""
+    tracker = open_tracker(run.tracking)
+    tracker.prepare(run.experiment)
     run_id = tracker.start_run(
-        store.source,
+        run.experiment,
         str(flow_run.get_name()),
-        params={**asdict(options), "store": str(store.path), "tree": parameters.tree},
+        params={**run.options, "store": run.store, **params},
         tags={"prefect.flow_run_id": str(flow_run.get_id())},
     )
     try:
-        tracker.log_dataset_input(run_id, store.source, store.digest, run.store)
-        outcome = _run(parameters, settings, replace(run, parent_run_id=run_id), tree, store, options)
+        yield replace(run, parent_run_id=run_id)
     except BaseException:
         tracker.end_run(run_id, "FAILED")
         raise
     tracker.end_run(run_id, "FINISHED")
-    return outcome
 
 
 def runner_for(parameters: TrainParameters, settings: Settings) -> TaskRunner[Any]:

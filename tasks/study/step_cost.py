@@ -61,14 +61,9 @@ def step_cost(method: Method, options: TrainingOptions, steps: int) -> StepCost:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines()
-        return StepCost(
-            method=method,
-            trunk=options.trunk,
-            size=options.size,
-            batch=options.batch,
-            device=options.device,
-            seconds=0.0,
-            peak_memory=0,
+        return _cost(
+            method,
+            options,
             failed=lines[-1] if lines else f"ended with {done.returncode}, most likely for want of memory",
         )
     return StepCost(**json.loads(done.stdout))
@@ -100,14 +95,21 @@ def measure(method: Method, options: TrainingOptions, steps: int) -> StepCost:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
     counted = seconds[1:] or seconds
+    return _cost(method, options, seconds=sum(counted) / len(counted), memory=peak_memory(options.device) - before)
+
+
+def _cost(
+    method: Method, options: TrainingOptions, *, seconds: float = 0.0, memory: int = 0, failed: str = ""
+) -> StepCost:
     return StepCost(
         method=method,
         trunk=options.trunk,
         size=options.size,
         batch=options.batch,
         device=options.device,
-        seconds=sum(counted) / len(counted),
-        peak_memory=peak_memory(options.device) - before,
+        seconds=seconds,
+        peak_memory=memory,
+        failed=failed,
     )
 
 

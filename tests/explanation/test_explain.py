@@ -256,3 +256,12 @@ def test_the_tree_s_decision_says_how_far_apart_the_photos_are(grown: Any, train
     closer = (trained.composed_quantiles <= composed.root.composed_distance).mean()
     assert composed.percentile == pytest.approx(100 * closer, abs=0.3)
     assert composed.root.bounded_distance == own.root.bounded_distance
+
+
+def test_blank_pictures_of_both_photos_have_a_term_too(grown: Any, trained: TrainedTree) -> None:
+    # Filled with each photo's own mean colour, two blank pictures differ, and the weights were learned on such.
+    blank = replace(trained, options=replace(trained.options, absent="blank", fill="mean"))
+    a, b = (without_badge(photo(grown.store, number)) for number in (0, 3))
+    found = node(explain_pair(blank, a, b), "badge")
+    assert found.present == (False, False)
+    assert found.composed_distance is not None and found.composed_distance > 0

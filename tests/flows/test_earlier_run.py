@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ import pytest
 from flows.earlier_run import earlier_outcome, keep_outcome, run_digest
 from flows.parameters import TrainParameters
 from infra.settings import Settings, load_settings
+from tasks.segments.store import SegmentStore
 
 
 @pytest.fixture
@@ -76,3 +78,20 @@ def test_the_digest_is_of_all_that_the_outcome_depends_on(grown: Any, settings: 
         run_digest(parameters, load_settings(home=tmp_path / "other"), grown.store, grown.tree, grown.results),
     ]
     assert len({first, *others}) == 5
+
+
+def test_another_segmenter_is_another_run(
+    grown: Any, settings: Settings, make_store: Callable[..., SegmentStore], tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "store")
+    parameters = TrainParameters(store=store.path)
+
+    def digest() -> str:
+        return run_digest(parameters, settings, store, grown.tree, grown.results)
+
+    without = digest()
+    (tmp_path / "store" / "segmenter").mkdir()
+    (tmp_path / "store" / "segmenter" / "model.safetensors").write_bytes(b"one")
+    first = digest()
+    (tmp_path / "store" / "segmenter" / "model.safetensors").write_bytes(b"two")
+    assert len({without, first, digest()}) == 3

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.metric.composed import composed_distance, composed_precision, side_by_side
+from tasks.metric import decision as decision_module
+from tasks.metric.composed import PartEmbeddings, composed_distance, composed_precision, side_by_side
 from tasks.metric.decision import NodeDecision, decide, label_numbers, node_embeddings
 from tasks.metric.evaluation import Precision, evaluate
 from tasks.metric.part_weights import learn_part_weights
@@ -92,3 +93,26 @@ def test_a_degenerate_node_has_no_decision(grown: Any) -> None:
 def test_held_out_images_prefer_the_higher_figure(own: float | None, composed: float | None, expected: str) -> None:
     decision = NodeDecision(composed=Precision.none(3), held_out_own=own, held_out_composed=composed)
     assert decision.preferred == expected
+
+
+def test_the_composed_figure_is_of_weights_that_never_saw_the_image() -> None:
+    # Fourteen parts of pure noise: learned and judged on the same images they would seem to say something.
+    images, labels = torch.arange(60), torch.arange(60) % 2
+    noise = {
+        str(i): PartEmbeddings(
+            embeddings=torch.from_numpy(np.random.default_rng(i).normal(size=(60, 8)).astype(np.float32)),
+            indices=images,
+        )
+        for i in range(14)
+    }
+    learned = learn_part_weights(noise, images, labels)
+    hits = []
+    for fold, weights in learned.folds:
+        vectors = side_by_side(noise, weights, images)
+        distances = composed_distance(vectors, vectors).fill_diagonal_(torch.inf)
+        for i in fold.tolist():
+            order = distances[i].argsort()
+            hits.append([(labels[order[:k]] == labels[i]).double().mean().item() for k in (1, 2, 8)])
+    got = decision_module._cross_fitted(noise, learned, images, labels)
+    assert got == pytest.approx(np.mean(hits))
+    assert got != pytest.approx(composed_precision(noise, learned.weights, images, labels).mean, abs=1e-3)

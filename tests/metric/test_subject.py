@@ -16,6 +16,7 @@ from tasks.metric.subject import (
     shape_control,
     traditional_baseline,
 )
+from tasks.segments.compose import FILLS
 from tasks.segments.decoded import decode
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree
@@ -90,3 +91,11 @@ def test_each_is_trained_by_its_own_method(
     traditional, avsl = weights(traditional_baseline(options)), weights(avsl_baseline(options))
     assert "proxies" in avsl and "proxies" not in traditional
     assert "embedder.0.weight" in traditional
+
+
+def test_a_mask_has_no_fill_so_one_control_serves_all(
+    tree: SegmentTree, store: SegmentStore, options: TrainingOptions
+) -> None:
+    keys = {shape_control(tree["badge"], store, replace(options, fill=fill)).key(store) for fill in FILLS}
+    assert len(keys) == 1
+    assert len({node_subject(tree["badge"], store, replace(options, fill=fill)).key(store) for fill in FILLS}) == 4
