@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from flows import cli_options as shared
+from flows.cli_judge import judge
 from flows.cli_study import reproduce
 from infra.processes import ServerError
 from tasks.errors import InputError
@@ -204,6 +205,8 @@ def train(
         typer.echo(f"model: {Path(outcome['out']) / 'model'} and {outcome['model_uri']}")
         _write_json(json_file, {name: value for name, value in outcome.items() if name != "out"})
 
+
+app.command(epilog="Example: heml judge --model run/model --store portraits --segment hair --out judgement")(judge)
 
 app.command(epilog="Example: heml reproduce --study celeba --store celeba --trunk small --size 64")(reproduce)
 

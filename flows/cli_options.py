@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tasks.errors import InputError
+
 LOSS_NAMES = ("triplet", "angular", "multi_similarity", "ntxent", "snr", "proxy_anchor", "subcenter_arcface")
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
@@ -24,3 +26,9 @@ Patience = Annotated[int, typer.Option(help="epochs without a better held-out P@
 Batch = Annotated[int, typer.Option(help="images a step")]
 LearningRate = Annotated[float, typer.Option(help="of AdamW")]
 WeightDecay = Annotated[float, typer.Option(help="of AdamW")]
+
+
+def check_count(option: str, value: int, least: int) -> None:
+    """Raise an InputError for a number that is too small."""
+    if value < least:
+        raise InputError(f"{option} needs at least {least}; got {value}")

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from flows import cli_options as shared
-from tasks.errors import InputError
 
 
 def reproduce(
@@ -29,7 +28,7 @@ def reproduce(
     learning_rate: shared.LearningRate = 3e-4,
 ) -> None:
     """The paper's tables, each row trained and set beside the paper's figures. It resumes."""
-    check_seeds(seeds)
+    shared.check_count("--seeds", seeds, 1)
     from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for it)
 
     with prefect_at_terminal():
@@ -62,9 +61,3 @@ def reproduce(
             out=out,
         )
         run.with_options(task_runner=task_runner(load_settings()))(parameters)
-
-
-def check_seeds(seeds: int) -> None:
-    """Raise an InputError for fewer than one training of each row."""
-    if seeds < 1:
-        raise InputError(f"--seeds needs at least 1; got {seeds}")

@@ -146,6 +146,18 @@ class ReproduceParameters(Parameters):
     out: Path | None = Field(None, description="folder of rows and tables; by default under the HEML home")
 
 
+class JudgeParameters(Parameters):
+    """A trained tree and a store to a judgement of maps."""
+
+    model: str = Field(description="folder of a trained tree, or an MLflow address such as models:/NAME@champion")
+    store: Path = Field(description="a segment store with the same classes; its validation photos are used")
+    out: Path = Field(description="folder of judgement.md and judgement.json")
+    node: str = Field("", description="the node whose maps are judged; empty for the root")
+    segment: str | None = Field(None, description="class or leaf for energy and pointing; else all of the tree's")
+    pairs: int = Field(300, ge=2, description="pairs of photos, half of one label")
+    seed: int = Field(0, ge=0, description="of all that is random")
+
+
 class ExplainParameters(Parameters):
     """Two photos and a trained tree to an explanation."""
 

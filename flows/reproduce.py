@@ -10,7 +10,8 @@ from flows.console import say
 from flows.parameters import ReproduceParameters, TrainParameters
 from flows.prepare_data import prepare_data, prepare_runner
 from flows.study_data import hub_data
-from flows.train_tree import runner_for, tracked, train_tree, training_run
+from flows.tracked_run import tracked_run
+from flows.train_tree import runner_for, train_tree, training_run
 from flows.trees import resolve_tree
 from infra.machine import machine_name
 from infra.runners import check_engine, task_runner, training_resources
@@ -52,7 +53,10 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     store = _store(parameters, settings, out)
     tree = resolve_tree(parameters.tree or parameters.study, store)
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
-    with tracked(training_run(store, tree, options, settings), {"study": parameters.study}) as run:
+    run = training_run(store, tree, options, settings)
+    facts = {**run.options, "store": run.store, "study": parameters.study}
+    with tracked_run(run.tracking, run.experiment, facts) as run_id:
+        run = replace(run, parent_run_id=run_id)
         for number, row in enumerate(rows, start=1):
             for seed in range(parameters.seeds):
                 own = of_row(row, run, seed)

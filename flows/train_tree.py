@@ -1,20 +1,19 @@
 """Train a tree: the segment tree is the flow's graph, one task run a node, a parent waits for its children's tasks."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 from prefect.futures import PrefectFuture
-from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
 from flows.earlier_run import earlier_outcome, keep_outcome, run_digest
 from flows.node_fields import node_fields
 from flows.parameters import TrainParameters
+from flows.tracked_run import tracked_run
 from flows.trees import resolve_tree
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
@@ -59,7 +58,9 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
             _collect(_submit(run, tree, settings), len(tree.nodes))
             _say_end(earlier)
             return earlier
-    with tracked(run, {"tree": parameters.tree}) as run:
+    facts = {**run.options, "store": run.store, "tree": parameters.tree}
+    with tracked_run(run.tracking, run.experiment, facts) as run_id:
+        run = replace(run, parent_run_id=run_id)
         open_tracker(run.tracking).log_dataset_input(run.parent_run_id, store.source, store.digest, run.store)
         return _run(parameters, settings, run, tree, store, options)
 
@@ -76,25 +77,6 @@ def training_run(store: SegmentStore, tree: SegmentTree, options: TrainingOption
         experiment=store.source,
         parent_run_id="",
     )
-
-
-@contextmanager
-def tracked(run: TrainingRun, params: Mapping[str, Any]) -> Iterator[TrainingRun]:
-    """The flow's own run in the tracking store: opened here, closed as finished or failed."""
-    tracker = open_tracker(run.tracking)
-    tracker.prepare(run.experiment)
-    run_id = tracker.start_run(
-        run.experiment,
-        str(flow_run.get_name()),
-        params={**run.options, "store": run.store, **params},
-        tags={"prefect.flow_run_id": str(flow_run.get_id())},
-    )
-    try:
-        yield replace(run, parent_run_id=run_id)
-    except BaseException:
-        tracker.end_run(run_id, "FAILED")
-        raise
-    tracker.end_run(run_id, "FINISHED")
 
 
 def runner_for(parameters: TrainParameters, settings: Settings) -> TaskRunner[Any]:

@@ -141,7 +141,7 @@ def _train(
 def _log_sheet(tracker: Tracker, run_id: str, result: NodeResult, options: TrainingOptions, data: TrainingData) -> None:
     sheet = Path(result.folder) / "sheet.png"
     model = load_model(options.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256)).to(options.device)
-    if write_node_sheet(result.node, model, data.validation, options.device, options.seed, sheet):
+    if write_node_sheet(result.node, model, data.validation, options, sheet):
         tracker.log_artifact(run_id, sheet, "sfam")
 
 

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.explanation.additive import AdditiveFit, leaf_term
+from tasks.explanation.composed_map import place
 from tasks.explanation.record import AdditiveReading, NodeExplanation, PairExplanation
-from tasks.explanation.sfam import PairMaps, explain_pairs, to_picture_size
+from tasks.explanation.sfam import PairMaps, explain_pairs, similarity_of, to_picture_size
 from tasks.metric.distances import bounded_snr_distance, snr_distance, squared_euclidean_distance
 from tasks.metric.evaluation import percentile
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.compose import compose, present
-from tasks.segments.framing import frame
+from tasks.segments.framing import crop_box, frame
 from tasks.segments.tree import TreeNode
 
 
@@ -45,13 +46,15 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
     Raises:
         InputError: a checkpoint is missing or damaged.
     """
-    nodes, embeddings, terms = [], {}, {}
+    nodes, embeddings, terms, placed = [], {}, {}, []
     for node in trained.tree.nodes:
         explanation, maps = _explain_node(trained, node, *_framed(trained, (a, b), node))
         if maps is not None:
             embeddings[node.name] = maps.embeddings[:, 0].cpu()
         if node.name in trained.weights:
             terms[node.name] = _term(trained, node.name, embeddings.get(node.name), explanation.present)
+            if maps is not None and explanation.maps is not None:
+                placed.append(_placed(trained, node, explanation, maps, (a, b)))
         below = [terms[name] for name in node.leaves if name in terms]
         nodes.append(replace(explanation, composed_distance=sum(below) if below else None))
     total = nodes[-1].composed_distance
@@ -63,7 +66,37 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
         additive=_additive(trained, embeddings.get(trained.tree.root.name), terms),
         decision=trained.decision,
         composed_percentile=None if total is None else percentile(total, trained.composed_quantiles),
+        composed_maps=_added_up(placed),
     )
+
+
+def _placed(
+    trained: TrainedTree,
+    leaf: TreeNode,
+    explanation: NodeExplanation,
+    maps: PairMaps,
+    photos: tuple[SegmentedPhoto, SegmentedPhoto],
+) -> tuple[Tensor, Tensor]:
+    """A leaf's conserving maps in the photos' frames, times its weight. They are the cosine's, whatever the loss."""
+    model = trained.model(leaf.name)
+    if model is not None and similarity_of(trained.own_distance) != "cosine":
+        a, b = (torch.from_numpy(picture)[None] for picture in explanation.composed)
+        maps = explain_pairs(model, a, b)
+    kept, class_ids = trained.nodes[leaf.name], leaf.class_ids(trained.classes)
+    size, weight = trained.nodes[trained.tree.root.name].size, trained.weights[leaf.name]
+    sides = []
+    for photo, conserving in zip(photos, (maps.query_conserving, maps.support_conserving), strict=True):
+        box = crop_box(photo.label_map, class_ids) if kept.framing == "crop" and class_ids is not None else None
+        height, width = photo.label_map.shape
+        sides.append(weight * place(conserving[0].cpu(), box, (height, width), size))
+    return sides[0], sides[1]
+
+
+def _added_up(placed: list[tuple[Tensor, Tensor]]) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    if not placed:
+        return None
+    a, b = (torch.stack(side).sum(dim=0).float().numpy() for side in zip(*placed, strict=True))
+    return a, b
 
 
 def _framed(
@@ -87,7 +120,8 @@ def _explain_node(
     model = trained.model(node.name)
     maps = None
     if model is not None and (any(there) or options.absent == "blank"):
-        maps = explain_pairs(model.to(options.device), composed[:1], composed[1:])
+        similarity = similarity_of(trained.own_distance)
+        maps = explain_pairs(model.to(options.device), composed[:1], composed[1:], similarity=similarity)
     # A part that only one photo has is embedded for the additive reading, but it has no distance of its own.
     shown = maps if all(there) or options.absent == "blank" else None
     snr = bounded = place = None

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.explanation.sfam import explain_pairs, to_picture_size
+from tasks.explanation.sfam import explain_pairs, similarity_of, to_picture_size
 from tasks.explanation.sheet import SheetRow, write_sheet
 from tasks.metric.distances import bounded_snr_distance
+from tasks.metric.losses import loss_family
 from tasks.metric.model import EmbeddingModel
+from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import NodeView
 
 PAIRS_SAME, PAIRS_OTHER = 2, 2
@@ -44,25 +46,24 @@ def fixed_pairs(view: NodeView, seed: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def write_node_sheet(title: str, model: EmbeddingModel, view: NodeView, device: str, seed: int, path: Path) -> bool:
+def write_node_sheet(title: str, model: EmbeddingModel, view: NodeView, options: TrainingOptions, path: Path) -> bool:
     """Write a node's sheet as PNG.
 
     Args:
         title: over the sheet.
         model: the node's model, in evaluation mode.
         view: its validation images.
-        device: "cpu" or "cuda".
-        seed: of the choice of pairs.
+        options: the node's: the seed chooses the pairs, the loss brings the similarity that the maps explain.
         path: the PNG.
 
     Returns:
         False if there are too few images for a pair; nothing is written then.
     """
-    pairs = fixed_pairs(view, seed)
+    pairs = fixed_pairs(view, options.seed)
     if not pairs:
         return False
-    a, b = (view.pictures(np.array(side), device) for side in zip(*pairs, strict=True))
-    maps = explain_pairs(model, a, b)
+    a, b = (view.pictures(np.array(side), options.device) for side in zip(*pairs, strict=True))
+    maps = explain_pairs(model, a, b, similarity=similarity_of(loss_family(options.loss).own_distance))
     distances = bounded_snr_distance(maps.embeddings[0], maps.embeddings[1]).diagonal()
     shown = [to_picture_size(part, a.shape[-1]).cpu().numpy() for part in (maps.query, maps.support)]
 

@@ -92,6 +92,9 @@ class PairExplanation:
         decision: which of the root's two distances is the tree's.
         composed_percentile: share of the validation pairs whose composed distance at the root is at most this one's,
             in [0, 100].
+        composed_maps: of A and of B, float32 [h, w] in the root's frame: the leaves' conserving maps added up, of
+            either sign. The mean is `sum_i w_i cos_i` over the leaves that both show, less the biases' share; None
+            without such a leaf.
     """
 
     photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -101,6 +104,7 @@ class PairExplanation:
     additive: AdditiveReading | None
     decision: Decision = "own"
     composed_percentile: float | None = None
+    composed_maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     @property
     def root(self) -> NodeExplanation:

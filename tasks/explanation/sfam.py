@@ -1,7 +1,8 @@
 """SFAM: which regions of two pictures make their embeddings similar (Liao et al., arXiv 2506.01636).
 
 A channel-wise Contribution Importance Score (CIS) weighs the feature maps of a convolution; one map for each picture.
-The papers give the abstract form only: the formulas are our reading.
+Here the scores know the embedder behind the trunk (our reading); `feature_sfam` has those on the trunk's features
+alone.
 """
 
 from dataclasses import dataclass
@@ -10,56 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from tasks.metric.distances import OwnDistance
 from tasks.metric.model import EmbeddingModel, normalise
 from tasks.metric.trunks import flattened_stages
 
-Metric = Literal["cosine", "euclidean"]
+Similarity = Literal["cosine", "snr"]
 LEAST_MAP_EDGE = 6  # a coarser map shows no part of a picture
-
-
-def contribution_importance_score(query: Tensor, support: Tensor, metric: Metric) -> Tensor:
-    """CIS of pooled features, for a metric on those features themselves.
-
-    Args:
-        query: float [c], global average of the query's feature maps.
-        support: float [c], of the support's.
-        metric: "cosine": `q_k s_k / (|q| |s|)`; they sum to the cosine. "euclidean": `exp(-d_k / mean(d))` with
-            `d_k = (q_k - s_k)^2`; in (0, 1], and 1 where the features are equal.
-
-    Returns:
-        float [c].
-
-    Raises:
-        ValueError: shapes differ, or the metric is unknown.
-    """
-    if query.ndim != 1 or query.shape != support.shape:
-        raise ValueError(f"the score needs query and support [c]; got {list(query.shape)} and {list(support.shape)}")
-    if metric == "cosine":
-        norms = query.norm() * support.norm()
-        return query * support / norms if norms > 0 else torch.zeros_like(query)
-    if metric == "euclidean":
-        difference = (query - support).square()
-        mean = difference.mean()
-        return torch.exp(-difference / mean) if mean > 0 else torch.ones_like(query)
-    raise ValueError(f"unknown metric {metric!r}: one of cosine, euclidean")
-
-
-def similar_feature_activation_map(feature_map: Tensor, scores: Tensor) -> Tensor:
-    """SFAM: `ReLU(sum_k CIS_k A_k)`.
-
-    Args:
-        feature_map: float [c, h, w].
-        scores: float [c].
-
-    Returns:
-        float [h, w], >= 0.
-
-    Raises:
-        ValueError: the numbers of channels differ.
-    """
-    if feature_map.ndim != 3 or scores.shape != feature_map.shape[:1]:
-        raise ValueError(f"SFAM needs maps [c,h,w], scores [c]; got {list(feature_map.shape)}, {list(scores.shape)}")
-    return torch.einsum("k,khw->hw", scores, feature_map).relu()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +26,25 @@ class PairMaps:
     Attributes:
         query: float32 [n, h, w], SFAM of the queries at the explained layer's size, >= 0.
         support: float32 [n, h, w], of the supports.
+        query_conserving: float32 [n, h, w], of either sign: the spatial mean is the sum of the scores. For what is
+            added up.
+        support_conserving: float32 [n, h, w].
         query_scores: float32 [n, c], CIS of the queries.
         support_scores: float32 [n, c].
-        cosine: float32 [n], of the embeddings.
-        bias_share: float32 [n, 2], `1 - sum_k CIS_k / cos` for queries and supports: the share of the cosine that
-            comes from biases behind the explained layer; NaN where the cosine is 0.
+        similarity: float32 [n], the explained similarity of the embeddings, in [-1, 1].
+        bias_share: float32 [n, 2], `1 - sum_k CIS_k / similarity` for queries and supports: the share of it that comes
+            from biases behind the explained layer; NaN where the similarity is 0.
         embeddings: float32 [2, n, d], of queries and supports.
         layer: name of the explained layer.
     """
 
     query: Tensor
     support: Tensor
+    query_conserving: Tensor
+    support_conserving: Tensor
     query_scores: Tensor
     support_scores: Tensor
-    cosine: Tensor
+    similarity: Tensor
     bias_share: Tensor
     embeddings: Tensor
     layer: str
@@ -105,51 +67,89 @@ def explained_layer(model: EmbeddingModel, size: int) -> str:
     return chosen
 
 
-def explain_pairs(model: EmbeddingModel, query: Tensor, support: Tensor, layer: str | None = None) -> PairMaps:
-    """SFAM of pairs of pictures under a node's model, aware of its embedder (cosine form).
+def similarity_of(own_distance: OwnDistance) -> Similarity:
+    """Which similarity a node's maps explain, by the node's own distance.
 
-    `CIS_k = sum_ij A_kij g_kij / (|e_q| |e_s|)` with `g = d(e_q . e_s) / dA` and `e_s` held fixed: one backward pass
-    from the embedding down to the explained layer. For the last layer this is `q_k d(e_q . e_s)/dq_k` over the norms;
-    without an embedder it is the cosine CIS. For a ReLU network behind the layer, the scores and the share of the
-    biases sum to the cosine.
+    On L2-normalised embeddings the squared Euclidean distance is `2 - 2 cos`, so its maps are those of the cosine.
+    """
+    return "snr" if own_distance == "snr" else "cosine"
+
+
+def explain_pairs(
+    model: EmbeddingModel,
+    query: Tensor,
+    support: Tensor,
+    layer: str | None = None,
+    similarity: Similarity = "cosine",
+) -> PairMaps:
+    """SFAM of pairs of pictures under a node's model, aware of its embedder.
+
+    Both similarities are a linear form of the query's embedding, `s = t . e_q`, once its own length and spread are
+    held fixed as the support is: `t = e_s / (|e_q| |e_s|)` for the cosine, and for SNR
+    `t = 2 (y - mean y) / (d |e_q| (var x + var y))` with `x, y` the L2-normalised embeddings: `1 - 2 d_sym`, 1 minus
+    twice the bounded SNR distance. Then `CIS_k = sum_ij A_kij g_kij` with `g = d(t . e_q) / dA`: one backward pass from
+    the embedding down to the explained layer. For the last layer this is `q_k ds/dq_k`, and no gradient passes through
+    the trunk; without an embedder it is the cosine CIS. For a ReLU network behind the layer, the scores and the share
+    of the biases sum to the similarity. The conserving map is `h w sum_k A_k g_k`, without the ReLU.
 
     Args:
         model: the node's model, in evaluation mode.
         query: uint8 [n, 3, h, w], composed pictures.
         support: uint8 [n, 3, h, w].
         layer: name of the stage to explain; None for `explained_layer`.
+        similarity: "cosine" or "snr".
 
     Raises:
-        ValueError: shapes differ, or there is no such layer.
+        ValueError: shapes differ, there is no such layer, or the similarity is unknown.
     """
     if query.shape != support.shape:
         raise ValueError(f"pairs need pictures of one shape; got {list(query.shape)} and {list(support.shape)}")
     with torch.inference_mode(False), torch.enable_grad():
-        return _explain_pairs(model, query, support, layer or explained_layer(model, query.shape[-1]))
+        return _explain_pairs(model, query, support, layer or explained_layer(model, query.shape[-1]), similarity)
 
 
-def _explain_pairs(model: EmbeddingModel, query: Tensor, support: Tensor, layer: str) -> PairMaps:
+def _explain_pairs(
+    model: EmbeddingModel, query: Tensor, support: Tensor, layer: str, similarity: Similarity
+) -> PairMaps:
     features, embeddings = _features_and_embeddings(model, torch.cat([query, support]), layer)
-    a, b = embeddings.chunk(2)
-    norms = a.norm(dim=1) * b.norm(dim=1)
-    # Both products have the value e_a . e_b, but each lets the gradient through one side only.
-    products = (torch.cat([a, b]) * torch.cat([b, a]).detach()).sum()
-    gradients = torch.autograd.grad(products, features)[0]
-    scores = (features * gradients).sum(dim=(2, 3)) / norms.repeat(2).clamp(min=torch.finfo(norms.dtype).tiny)[:, None]
-    maps = torch.einsum("nk,nkhw->nhw", scores, features).relu().detach()
-    scores = scores.detach()
-    cosine = torch.nn.functional.cosine_similarity(a, b).detach()
-    bias_share = torch.stack([1 - part.sum(dim=1) / cosine for part in scores.chunk(2)], dim=1)
+    own = embeddings.detach()
+    others = torch.cat(own.chunk(2)[::-1])
+    # Each half is differentiated with the other held fixed; rows do not see each other.
+    values = (embeddings * _linear_form(own, others, similarity)).sum(dim=1)
+    gradients = torch.autograd.grad(values.sum(), features)[0]
+    contributions = (features * gradients).detach()
+    scores = contributions.sum(dim=(2, 3))
+    maps = torch.einsum("nk,nkhw->nhw", scores, features.detach()).relu()
+    conserving = contributions.sum(dim=1) * contributions[0, 0].numel()
+    values = values.detach()
+    bias_share = torch.stack((1 - scores.sum(dim=1) / values).chunk(2), dim=1)
+    n = len(query)
     return PairMaps(
-        query=maps.chunk(2)[0],
-        support=maps.chunk(2)[1],
-        query_scores=scores.chunk(2)[0],
-        support_scores=scores.chunk(2)[1],
-        cosine=cosine,
+        query=maps[:n],
+        support=maps[n:],
+        query_conserving=conserving[:n],
+        support_conserving=conserving[n:],
+        query_scores=scores[:n],
+        support_scores=scores[n:],
+        similarity=values[:n],
         bias_share=torch.where(torch.isfinite(bias_share), bias_share, torch.nan),
-        embeddings=torch.stack([a, b]).detach(),
+        embeddings=torch.stack(own.chunk(2)),
         layer=layer,
     )
+
+
+def _linear_form(own: Tensor, other: Tensor, similarity: Similarity) -> Tensor:
+    """`t` of each row, float [n, d], such that `t . own` is the similarity; 0 where that is not defined."""
+    lengths = own.norm(dim=1, keepdim=True)
+    x, y = nn.functional.normalize(own, dim=1), nn.functional.normalize(other, dim=1)
+    if similarity == "cosine":
+        form = y / lengths
+    elif similarity == "snr":
+        variances = x.var(dim=1, correction=0, keepdim=True) + y.var(dim=1, correction=0, keepdim=True)
+        form = 2 * (y - y.mean(dim=1, keepdim=True)) / (own.shape[1] * lengths * variances)
+    else:
+        raise ValueError(f"unknown similarity {similarity!r}: one of cosine, snr")
+    return torch.where(torch.isfinite(form), form, 0)
 
 
 def to_picture_size(maps: Tensor, size: int) -> Tensor:
@@ -162,9 +162,13 @@ def to_picture_size(maps: Tensor, size: int) -> Tensor:
     Returns:
         float [n, size, size]; a constant map becomes 0.
     """
-    resized = nn.functional.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
-    low, high = resized.amin(dim=(1, 2), keepdim=True), resized.amax(dim=(1, 2), keepdim=True)
-    return (resized - low) / (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
+    return to_unit_range(nn.functional.interpolate(maps[:, None], (size, size), mode="bilinear")[:, 0])
+
+
+def to_unit_range(maps: Tensor) -> Tensor:
+    """Each map, float [n, h, w], scaled to [0, 1] by its own minimum and maximum; a constant map becomes 0."""
+    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    return (maps - low) / (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
 
 
 def _features_and_embeddings(model: EmbeddingModel, pictures: Tensor, layer: str) -> tuple[Tensor, Tensor]:

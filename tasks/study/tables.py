@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tasks.explanation.table import Table, difference_cell, percent, precision_cell, with_interval
 from tasks.metric.compare import compare_shares
 from tasks.metric.evaluation import KS
 from tasks.metric.precision import bootstrap_interval
@@ -12,7 +13,6 @@ from tasks.study.paper import PAPER_MEMORY, PaperStudy
 from tasks.study.row_result import NodeRow, RowResult
 from tasks.study.rows import FRAMING, LEAK, TABLE_1
 from tasks.study.step_cost import StepCost
-from tasks.study.table import Table, difference_cell, paper_cell, percent, precision_cell, with_interval
 
 Rows = Mapping[str, Sequence[RowResult]]  # row's name to its results, one a seed
 TRADITIONAL = "triplet-traditional"
@@ -352,3 +352,8 @@ def _ratio(node: NodeRow, other: NodeRow) -> str:
     if not (node.pictures and other.pictures and other.seconds):
         return "-"
     return f"{node.seconds / node.pictures / (other.seconds / other.pictures):.2f}"
+
+
+def paper_cell(figures: Sequence[float] | None) -> str:
+    """The paper's P@1, P@2 and P@8, in percent."""
+    return "-" if figures is None else " ".join(f"{figure:.1f}" for figure in figures)

@@ -258,6 +258,27 @@ def test_the_tree_s_decision_says_how_far_apart_the_photos_are(grown: Any, train
     assert composed.root.bounded_distance == own.root.bounded_distance
 
 
+@pytest.mark.parametrize("loss", ["triplet", "snr"])
+def test_the_leaves_maps_add_up_to_the_composed_similarity(grown: Any, trained: TrainedTree, loss: str) -> None:
+    a, b = photo(grown.store, 0), photo(grown.store, 3)
+    of_loss = replace(trained, options=replace(trained.options, loss=loss))
+    explanation = explain_pair(of_loss, a, b)
+    assert explanation.composed_maps is not None
+    expected = [0.0, 0.0]
+    for name in ("body", "badge"):
+        x, y = embedded_by_hand(trained, a, name), embedded_by_hand(trained, b, name)
+        shares = node(explain_pair(trained, a, b), name).bias_share  # of the cosine
+        assert shares is not None
+        for side in (0, 1):
+            expected[side] += trained.weights[name] * float(x @ y) * (1 - shares[side])
+    for found, mean in zip(explanation.composed_maps, expected, strict=True):
+        assert found.shape == (32, 32)
+        assert found.mean() == pytest.approx(mean, rel=1e-3, abs=1e-4)
+    both_absent = explain_pair(of_loss, without_badge(a), b).composed_maps
+    assert both_absent is not None
+    assert both_absent[0].mean() != pytest.approx(explanation.composed_maps[0].mean(), rel=1e-3)
+
+
 def test_blank_pictures_of_both_photos_have_a_term_too(grown: Any, trained: TrainedTree) -> None:
     # Filled with each photo's own mean colour, two blank pictures differ, and the weights were learned on such.
     blank = replace(trained, options=replace(trained.options, absent="blank", fill="mean"))

@@ -11,6 +11,7 @@ from tasks.explanation import node_sheet as module
 from tasks.explanation.node_sheet import fixed_pairs, sample_pictures, write_node_sheet
 from tasks.explanation.sheet import CAPTION, TILE, TITLE, WIDTH, SheetRow
 from tasks.metric.model import normalise
+from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import NodeView, node_view
 from tasks.segments.decoded import DecodedSplit, decode
 
@@ -77,7 +78,7 @@ def test_a_sheet_shows_the_pairs_with_their_maps(grown: Any, tmp_path: Path, mon
         write_sheet(title, rows, path)
 
     monkeypatch.setattr(module, "write_sheet", keep)
-    assert write_node_sheet("badge", model, view, "cpu", 0, tmp_path / "sheet.png")
+    assert write_node_sheet("badge", model, view, TrainingOptions(), tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert (sheet.format, sheet.size) == ("PNG", (WIDTH, TITLE + 4 * (TILE + CAPTION)))
     for row, (a, b) in zip(sheets[0], fixed_pairs(view, 0), strict=True):
@@ -99,7 +100,7 @@ def test_a_sheet_shows_the_pairs_with_their_maps(grown: Any, tmp_path: Path, mon
 
 def test_without_a_pair_no_sheet_is_written(grown: Any, tmp_path: Path) -> None:
     model = grown.trained.model("badge")
-    assert not write_node_sheet("x", model, view_of([0]), "cpu", 0, tmp_path / "sheet.png")
+    assert not write_node_sheet("x", model, view_of([0]), TrainingOptions(), tmp_path / "sheet.png")
     assert not (tmp_path / "sheet.png").exists()
 
 

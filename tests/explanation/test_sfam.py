@@ -4,75 +4,18 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
 from tasks.explanation.sfam import (
-    contribution_importance_score,
+    Similarity,
     explain_pairs,
     explained_layer,
-    similar_feature_activation_map,
+    similarity_of,
     to_picture_size,
 )
 from tasks.metric.model import EmbeddingModel, ModelSpec, build_model, normalise
 from tasks.metric.trunks import flattened_stages
-
-numbers = st.lists(st.integers(-20, 20), min_size=1, max_size=12)
-
-
-def vector(values: list[int]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-@given(numbers, st.data())
-def test_the_cosine_scores_sum_to_the_cosine(values: list[int], data: st.DataObject) -> None:
-    others = data.draw(st.lists(st.integers(-20, 20), min_size=len(values), max_size=len(values)))
-    q, s = np.array(values, dtype=float), np.array(others, dtype=float)
-    scores = contribution_importance_score(vector(values), vector(others), "cosine")
-    norms = np.sqrt((q**2).sum() * (s**2).sum())
-    expected = [a * b / norms if norms else 0 for a, b in zip(q, s, strict=True)]
-    np.testing.assert_allclose(scores, expected, atol=1e-12)
-    assert scores.sum().item() == pytest.approx(q @ s / norms if norms else 0, abs=1e-12)
-
-
-@given(numbers, st.data())
-def test_the_euclidean_scores_lie_in_0_1_and_fall_with_the_difference(values: list[int], data: st.DataObject) -> None:
-    others = data.draw(st.lists(st.integers(-20, 20), min_size=len(values), max_size=len(values)))
-    scores = contribution_importance_score(vector(values), vector(others), "euclidean").tolist()
-    difference = [(a - b) ** 2 for a, b in zip(values, others, strict=True)]
-    assert all(0 < score <= 1 for score in scores)
-    for i, j in np.ndindex(len(values), len(values)):
-        if difference[i] < difference[j]:
-            assert scores[i] > scores[j]
-        if difference[i] == 0:
-            assert scores[i] == 1
-
-
-def test_the_euclidean_scores_by_hand() -> None:
-    # Differences 0, 1 and 5 squared: mean (0 + 1 + 25) / 3.
-    scores = contribution_importance_score(vector([3, 4, 0]), vector([3, 5, 5]), "euclidean")
-    assert scores.tolist() == pytest.approx([1, np.exp(-3 / 26), np.exp(-75 / 26)])
-    assert contribution_importance_score(vector([3, 4]), vector([3, 4]), "euclidean").tolist() == [1, 1]
-
-
-def test_scores_of_what_does_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"query and support \[c\]; got \[2\] and \[3\]"):
-        contribution_importance_score(torch.ones(2), torch.ones(3), "cosine")
-    with pytest.raises(ValueError, match=r"got \[2, 2\]"):
-        contribution_importance_score(torch.ones(2, 2), torch.ones(2, 2), "cosine")
-    with pytest.raises(ValueError, match="unknown metric 'snr': one of cosine, euclidean"):
-        contribution_importance_score(torch.ones(2), torch.ones(2), "snr")  # type: ignore[arg-type]
-
-
-def test_the_map_is_the_weighted_sum_of_the_channels_where_it_is_positive() -> None:
-    maps, scores = np.random.default_rng(0).normal(size=(4, 3, 5)), np.array([0.5, -1.0, 2.0, 0.1])
-    got = similar_feature_activation_map(torch.from_numpy(maps), torch.from_numpy(scores))
-    for y, x in np.ndindex(3, 5):
-        assert got[y, x].item() == pytest.approx(max(0, sum(scores[k] * maps[k, y, x] for k in range(4))))
-    with pytest.raises(ValueError, match=r"SFAM needs maps \[c,h,w\], scores \[c\]; got \[4, 3, 5\], \[3\]"):
-        similar_feature_activation_map(torch.from_numpy(maps), torch.ones(3))
 
 
 def photos(n: int, edge: int, seed: int = 0) -> Tensor:
@@ -193,10 +136,10 @@ def test_without_an_embedder_the_last_layer_s_scores_are_the_cosine_scores() -> 
     got = explain_pairs(model, query, support, "layer4")
     q, s = (layer_maps(model, part, "layer4").mean(dim=(2, 3)) for part in (query, support))
     for i in range(3):
-        expected = contribution_importance_score(q[i], s[i], "cosine")
+        expected = q[i] * s[i] / (q[i].norm() * s[i].norm())
         torch.testing.assert_close(got.query_scores[i], expected, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(got.support_scores[i], expected, rtol=1e-4, atol=1e-6)
-        assert got.cosine[i].item() == pytest.approx(expected.sum().item(), rel=1e-5)
+        assert got.similarity[i].item() == pytest.approx(expected.sum().item(), rel=1e-5)
     assert got.bias_share.abs().max() < 1e-5
 
 
@@ -213,7 +156,7 @@ def test_without_biases_in_the_embedder_none_of_the_cosine_comes_from_them(embed
                     getattr(layer, name).zero_()
     got = explain_pairs(model, query, support, "layer4")
     assert got.bias_share.abs().max() < 1e-4
-    torch.testing.assert_close(got.query_scores.sum(dim=1), got.cosine, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got.query_scores.sum(dim=1), got.similarity, rtol=1e-4, atol=1e-5)
 
 
 def test_the_bias_share_is_what_the_embedder_s_offset_carries() -> None:
@@ -227,7 +170,7 @@ def test_the_bias_share_is_what_the_embedder_s_offset_carries() -> None:
         hidden = [(w1 @ part[i] + b1) for part in (q, s)]
         e_q, e_s = (w2 @ np.maximum(part, 0) + b2 for part in hidden)
         cosine = e_q @ e_s / np.linalg.norm(e_q) / np.linalg.norm(e_s)
-        assert got.cosine[i].item() == pytest.approx(cosine, rel=1e-4)
+        assert got.similarity[i].item() == pytest.approx(cosine, rel=1e-4)
         for column, (own, other) in enumerate((((hidden[0], e_q), e_s), ((hidden[1], e_s), e_q))):
             offset = w2 @ (b1 * (own[0] > 0)) + b2
             expected = offset @ other / np.linalg.norm(own[1]) / np.linalg.norm(other) / cosine
@@ -240,7 +183,7 @@ def test_scores_and_biases_sum_to_the_cosine_at_every_layer() -> None:
     for layer in ("layer4.1", "layer3.0", "layer1.1", "maxpool"):
         got = explain_pairs(model, query, support, layer)
         for part, share in zip((got.query_scores, got.support_scores), got.bias_share.T, strict=True):
-            torch.testing.assert_close(part.sum(dim=1) + share * got.cosine, got.cosine, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(part.sum(dim=1) + share * got.similarity, got.similarity, rtol=1e-4, atol=1e-5)
 
 
 def test_maps_are_the_weighted_sums_of_the_layer_s_channels() -> None:
@@ -258,6 +201,64 @@ def test_maps_are_the_weighted_sums_of_the_layer_s_channels() -> None:
             np.testing.assert_allclose(maps[i], expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "snr"])
+def test_a_conserving_map_s_mean_is_the_sum_of_the_scores(similarity: Similarity) -> None:
+    model = made_model("resnet18", "biased")
+    query, support = photos(3, 32, seed=1), photos(3, 32, seed=2)
+    for layer in ("layer2.1", "layer2.0"):
+        got = explain_pairs(model, query, support, layer, similarity)
+        for column, (maps, scores) in enumerate(
+            ((got.query_conserving, got.query_scores), (got.support_conserving, got.support_scores))
+        ):
+            assert maps.min() < 0 < maps.max()
+            torch.testing.assert_close(maps.mean(dim=(1, 2)), scores.sum(dim=1), rtol=1e-4, atol=1e-6)
+            explained = (1 - got.bias_share[:, column]) * got.similarity
+            torch.testing.assert_close(maps.mean(dim=(1, 2)), explained, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("embedder", ["own", "none"])
+def test_the_snr_form_explains_one_minus_twice_the_bounded_distance(embedder: str) -> None:
+    model = made_model(embedder=embedder)
+    query, support = photos(3, 32, seed=1), photos(3, 32, seed=2)
+    got = explain_pairs(model, query, support, "layer3", "snr")
+    for i, (a, b) in enumerate(zip(*got.embeddings.double().numpy(), strict=True)):
+        x, y = a / np.linalg.norm(a), b / np.linalg.norm(b)
+        distance = np.var(x - y) / (2 * (np.var(x) + np.var(y)))
+        assert got.similarity[i].item() == pytest.approx(1 - 2 * distance, rel=1e-4, abs=1e-5)
+    # The scores are derivatives of the numerator 2 cov(x, y), with the lengths and the variances held fixed.
+    exact = copy.deepcopy(model).double()
+    features = [layer_maps(model, part[:1], "layer3")[0].double() for part in (query, support)]
+    e_q, e_s = (behind(exact, "layer3", part[None])[0] for part in features)
+    x, y = e_q / e_q.norm(), e_s / e_s.norm()
+    form = 2 * (y - y.mean()) / len(y) / e_q.norm() / (x.var(correction=0) + y.var(correction=0))
+    channels = features[0].abs().sum(dim=(1, 2)).argsort(descending=True)[:4].tolist()
+    for k in channels:
+        changed = [features[0].clone(), features[0].clone()]
+        for part, factor in zip(changed, (1 + 1e-6, 1 - 1e-6), strict=True):
+            part[k] *= factor
+        up, down = (behind(exact, "layer3", part[None])[0] @ form for part in changed)
+        assert got.query_scores[0, k].item() == pytest.approx(((up - down) / 2e-6).item(), rel=5e-3, abs=3e-5)
+
+
+def test_an_embedding_without_length_or_spread_has_no_scores() -> None:
+    model = made_model(embedder="none")
+    black = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    for similarity in ("cosine", "snr"):
+        got = explain_pairs(model, black, photos(1, 32), "layer4", similarity)  # type: ignore[arg-type]
+        assert got.query.count_nonzero() == got.query_conserving.count_nonzero() == 0
+        assert got.similarity.item() == 0
+        assert got.bias_share.isnan().all()
+
+
+def test_the_similarity_follows_the_node_s_own_distance() -> None:
+    assert [similarity_of(own) for own in ("squared_euclidean", "cosine", "snr")] == ["cosine", "cosine", "snr"]
+    with pytest.raises(ValueError, match="unknown similarity 'dot': one of cosine, snr"):
+        explain_pairs(made_model(), photos(1, 32), photos(1, 32), "layer4", "dot")  # type: ignore[arg-type]
+
+
 def test_the_roles_change_with_the_order() -> None:
     model = made_model()
     a, b = photos(2, 32, seed=1), photos(2, 32, seed=2)
@@ -265,7 +266,7 @@ def test_the_roles_change_with_the_order() -> None:
     torch.testing.assert_close(one.query, other.support)
     torch.testing.assert_close(one.query_scores, other.support_scores)
     torch.testing.assert_close(one.bias_share, other.bias_share.flip(1))
-    torch.testing.assert_close(one.cosine, other.cosine)
+    torch.testing.assert_close(one.similarity, other.similarity)
 
 
 def test_pairs_of_a_batch_do_not_see_each_other() -> None:
@@ -284,7 +285,10 @@ def test_explaining_leaves_the_model_as_it_was() -> None:
     got = explain_pairs(model, photos(1, 32), photos(1, 32, seed=1))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
-    assert not any(getattr(got, name).requires_grad for name in ("query", "support", "query_scores", "cosine"))
+    assert not any(
+        getattr(got, name).requires_grad
+        for name in ("query", "support", "query_conserving", "query_scores", "similarity")
+    )
     with torch.no_grad():
         expected = torch.stack([model(normalise(photos(1, 32, seed=seed))) for seed in (0, 1)])
     torch.testing.assert_close(got.embeddings, expected, rtol=1e-4, atol=1e-5)
@@ -316,7 +320,7 @@ def test_colours_by_hand() -> None:
     got = explain_pairs(colour_model(), colours(red, red, red, black), colours(red, magenta, blue, red))
     r, b = (1 - 0.485) / 0.229, (1 - 0.406) / 0.225
     cosine = r / np.hypot(r, b)
-    assert got.cosine.tolist() == pytest.approx([1, cosine, 0, 0], abs=1e-6)
+    assert got.similarity.tolist() == pytest.approx([1, cosine, 0, 0], abs=1e-6)
     torch.testing.assert_close(
         got.query_scores, torch.tensor([[1, 0, 0], [cosine, 0, 0], [0, 0, 0], [0, 0, 0]]).float()
     )

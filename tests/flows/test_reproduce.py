@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.cli_study import check_seeds
+from flows.cli_options import check_count
 from flows.parameters import ReproduceParameters
 from flows.reproduce import reproduce
 from flows.study_data import DATASETS, hub_data
@@ -105,4 +105,4 @@ def test_a_trunk_that_avsl_cannot_use_is_refused_before_anything_is_trained(
 
 def test_no_seed_is_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--seeds needs at least 1; got 0"):
-        check_seeds(0)
+        check_count("--seeds", 0, 1)

@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
+from tasks.explanation.table import Table
 from tasks.metric.compare import Difference
 from tasks.metric.controls import Controlled
 from tasks.metric.evaluation import Precision
 from tasks.study.paper import paper_study
 from tasks.study.row_result import NodeRow, RowResult
 from tasks.study.step_cost import StepCost
-from tasks.study.table import Table
-from tasks.study.tables import shares_over_seeds, study_tables
+from tasks.study.tables import paper_cell, shares_over_seeds, study_tables
 
 STUDY = paper_study("celeba")
 
@@ -173,3 +173,7 @@ def test_groups_are_told_apart() -> None:
 @pytest.mark.parametrize("results", [(), (result("framing-auto", node(GOOD)),)])
 def test_there_is_no_table_without_its_rows(results: tuple[RowResult, ...]) -> None:
     assert tables(*results) == {}
+
+
+def test_the_paper_s_figures_are_in_percent() -> None:
+    assert (paper_cell((88.1, 89.0, 88.6)), paper_cell(None)) == ("88.1 89.0 88.6", "-")

@@ -1,8 +1,8 @@
 import pytest
 
+from tasks.explanation.table import Table, difference_cell, percent, precision_cell, with_interval
 from tasks.metric.compare import Difference
 from tasks.metric.evaluation import Precision
-from tasks.study.table import Table, difference_cell, paper_cell, percent, precision_cell, with_interval
 
 
 def test_a_table_in_markdown() -> None:
@@ -46,4 +46,3 @@ def test_figures_are_in_percent() -> None:
         "-",
         "-",
     )
-    assert (paper_cell((88.1, 89.0, 88.6)), paper_cell(None)) == ("88.1 89.0 88.6", "-")

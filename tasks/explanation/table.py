@@ -1,4 +1,4 @@
-"""A table of a study: plain text cells, as Markdown and as plain values."""
+"""A table that people read: plain text cells, as Markdown and as plain values."""
 
 import html
 from collections.abc import Sequence
@@ -62,11 +62,6 @@ def difference_cell(difference: Difference | None) -> str:
         return "-"
     low, high = (f"{100 * bound:+.1f}" for bound in difference.interval)
     return f"{100 * difference.value:+.1f} ({low} to {high}){', tie' if difference.is_tie else ''}"
-
-
-def paper_cell(figures: Sequence[float] | None) -> str:
-    """The paper's P@1, P@2 and P@8, in percent."""
-    return "-" if figures is None else " ".join(f"{figure:.1f}" for figure in figures)
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,0 +1,34 @@
+"""The command `heml judge`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import cli_options as shared
+
+
+def judge(
+    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
+    out: Annotated[Path, typer.Option(help="folder of judgement.md and judgement.json")],
+    node: Annotated[str, typer.Option(help="whose maps; by default the root's")] = "",
+    segment: Annotated[str | None, typer.Option(help="where maps should lie: a class or leaf; else any leaf's")] = None,
+    pairs: Annotated[int, typer.Option(help="pairs of validation photos, half of one label")] = 300,
+    seed: Annotated[int, typer.Option(help="of all that is random")] = 0,
+) -> None:
+    """SFAM's maps beside those of other methods: faithfulness, localisation, sanity."""
+    shared.check_count("--pairs", pairs, 2)
+    shared.check_count("--seed", seed, 0)
+    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for it)
+
+    with prefect_at_terminal():
+        from flows.judge_maps import judge_maps  # noqa: PLC0415 (imports torch: seconds)
+        from flows.parameters import JudgeParameters  # noqa: PLC0415 (imports torch: seconds)
+        from infra.runners import task_runner  # noqa: PLC0415 (after the server has started, as above)
+        from infra.settings import load_settings  # noqa: PLC0415 (after the server has started, as above)
+
+        parameters = JudgeParameters(
+            model=model, store=store, out=out, node=node, segment=segment, pairs=pairs, seed=seed
+        )
+        judge_maps.with_options(task_runner=task_runner(load_settings()))(parameters)

@@ -1,0 +1,152 @@
+"""Judge the maps of one node of a trained tree, on pairs of a store's validation photos."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.errors import InputError
+from tasks.explanation.sfam import explained_layer
+from tasks.explanation.table import Table
+from tasks.judging.attribution import Attribution, PairBatch
+from tasks.judging.judge import MEASURES, Judged, judge
+from tasks.judging.judgement_table import judgement_tables
+from tasks.judging.pairs import draw_pairs
+from tasks.metric.trained_tree import TrainedTree
+from tasks.metric.training_data import split_view
+from tasks.segments.compose import present
+from tasks.segments.store import SegmentStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the judging of a node found.
+
+    Attributes:
+        node: its name.
+        layer: the explained layer.
+        segment: names of the classes in which energy and pointing are counted.
+        pairs: number of pairs, half of one label.
+        seed: of their draw.
+        size: edge of the pictures, pixels.
+        judged: the methods.
+        not_defined: method to why it has no map here.
+        source: name of the data set.
+    """
+
+    node: str
+    layer: str
+    segment: tuple[str, ...]
+    pairs: int
+    seed: int
+    size: int
+    judged: tuple[Judged, ...]
+    not_defined: Mapping[str, str]
+    source: str
+
+    def tables(self) -> list[Table]:
+        """For people."""
+        where = ", ".join(self.segment) if len(self.segment) < 6 else f"any of {len(self.segment)} segments"
+        note = (
+            f"Node {self.node} on {self.source}, {self.pairs} pairs of validation photos (half of one label, seed "
+            f"{self.seed}), {self.size} px, layer {self.layer}; energy and pointing: {where}."
+        )
+        return judgement_tables(self.judged, self.not_defined, (note,))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        facts = {name: getattr(self, name) for name in ("node", "layer", "segment", "pairs", "seed", "size", "source")}
+        methods = {
+            row.attribution.name: {
+                "title": row.attribution.title,
+                "given_masks": row.attribution.given_masks,
+                "gradient": row.attribution.gradient,
+                "floor": row.attribution.floor,
+                "measures": {name: (found := row.estimate(name)) and asdict(found) for name in MEASURES},
+                "sanity": {direction: asdict(found) for direction, found in row.sanity.items()},
+                "passes_sanity": row.passes_sanity,
+            }
+            for row in self.judged
+        }
+        return {**facts, "methods": methods, "not_defined": dict(self.not_defined)}
+
+
+def judge_node(
+    trained: TrainedTree,
+    store: SegmentStore,
+    node: str,
+    attributions: Iterable[Attribution],
+    not_defined: Mapping[str, str],
+    decoded: Path,
+    *,
+    pairs: int,
+    seed: int,
+    segment: str | None = None,
+    on_method: Callable[[str], None] = lambda name: None,
+) -> Judgement:
+    """Judge the maps of a node.
+
+    Args:
+        trained: the tree.
+        store: its validation photos are used; classes are matched by name.
+        node: the node's name.
+        attributions: the methods.
+        not_defined: those that are not defined here, with the reason.
+        decoded: folder of this machine's decoded splits.
+        pairs: how many.
+        seed: of their draw and of what is random in methods and cascades.
+        segment: the class or leaf that energy and pointing are counted in; None for all that the tree's leaves show.
+        on_method: called with each method's name before it runs.
+
+    Raises:
+        InputError: there is no such node or segment, the node has no model, or the photos do not make so many pairs.
+    """
+    tree = trained.tree
+    tree.check(store.classes.values())
+    place = tree[node]
+    model = trained.model(node)
+    if model is None:
+        raise InputError(f"the node {node!r} has no model: {trained.nodes[node].reason}; judge another one")
+    names, class_ids = _segment(trained, store, segment)
+    options = trained.node_options(node)
+    view = split_view(store, "validation", place.class_ids(store.classes), options, decoded)
+    drawn = draw_pairs(view.labels, pairs, seed)
+    label_maps = torch.from_numpy(view.data.label_maps[view.indices[drawn[:, 0]]])
+    batch = PairBatch(
+        query=view.pictures(drawn[:, 0], "cpu"),
+        support=view.pictures(drawn[:, 1], "cpu"),
+        label_maps=label_maps,
+        seed=seed,
+    )
+    if not present(label_maps, class_ids).any():
+        raise InputError(
+            f"no photo of these pairs shows {', '.join(names)}: name another segment, or ask for more pairs"
+        )
+    layer = explained_layer(model.to(options.device), options.size)
+    inside = torch.isin(label_maps, torch.tensor(class_ids, dtype=torch.uint8))
+    return Judgement(
+        node=node,
+        layer=layer,
+        segment=names,
+        pairs=pairs,
+        seed=seed,
+        size=options.size,
+        judged=tuple(judge(model, batch, inside, layer, attributions, on_method)),
+        not_defined=not_defined,
+        source=store.source,
+    )
+
+
+def _segment(trained: TrainedTree, store: SegmentStore, segment: str | None) -> tuple[tuple[str, ...], list[int]]:
+    """Names and ids of the classes that the ground truth is made of."""
+    leaves = {leaf.name: tuple(leaf.classes or ()) for leaf in trained.tree.leaves}
+    known = {**{name: (name,) for name in store.classes.values()}, **leaves}
+    if segment is None:
+        names = tuple(dict.fromkeys(name for leaf in leaves.values() for name in leaf))
+    elif segment in known:
+        names = known[segment]
+    else:
+        raise InputError(f"there is no segment {segment!r}: one of {', '.join(known)}")
+    return names, [class_id for class_id, name in store.classes.items() if name in names]

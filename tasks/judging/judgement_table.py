@@ -1,0 +1,121 @@
+"""What the judging found, as tables that people read."""
+
+from collections.abc import Mapping, Sequence
+
+from tasks.explanation.table import Table, difference_cell, with_interval
+from tasks.judging.judge import MEASURES, SANITY_PAIRS, Judged, best_of
+from tasks.judging.sanity import PASSES_BELOW
+
+SFAM = "sfam"
+
+
+def judgement_tables(judged: Sequence[Judged], not_defined: Mapping[str, str], notes: Sequence[str]) -> list[Table]:
+    """Every measure of every method, SFAM against the others on the same pairs, and the sanity of all.
+
+    Args:
+        judged: the methods, SFAM among them.
+        not_defined: method to why it has no map here.
+        notes: what a reader has to know of model and data.
+    """
+    return [_measures(judged, not_defined, notes), *_against(judged, notes), _sanity(judged, notes)]
+
+
+def _measures(judged: Sequence[Judged], not_defined: Mapping[str, str], notes: Sequence[str]) -> Table:
+    legend = ", ".join(
+        f"{measure.title} {'up' if measure.higher_is_better else 'down'}" for measure in MEASURES.values()
+    )
+    return Table(
+        name="judgement",
+        title="Maps judged",
+        columns=("method", *(measure.title for measure in MEASURES.values()), "sanity"),
+        rows=tuple(
+            (
+                _name(row),
+                *(_estimate(row, measure) for measure in MEASURES),
+                "passes" if row.passes_sanity else "FAILS",
+            )
+            for row in judged
+        ),
+        notes=(
+            *notes,
+            "In percent, mean and 95 % bootstrap interval over the pairs where the figure is defined. "
+            f"What is better: {legend}.",
+            "The similarity is the cosine of the embeddings, the support's held fixed. *given the masks*: the method "
+            "sees the label map, so energy and pointing do not compare with the others'. floor: it knows nothing of "
+            "the pair.",
+            *(f"{title}: {reason}" for title, reason in not_defined.items()),
+        ),
+    )
+
+
+def _against(judged: Sequence[Judged], notes: Sequence[str]) -> list[Table]:
+    """SFAM minus every other method, pair by pair."""
+    sfam = next((row for row in judged if row.attribution.name == SFAM), None)
+    if sfam is None:
+        return []
+    others = [row for row in judged if row is not sfam]
+    best = {measure: best_of([row for row in others if row.attribution.gradient], measure) for measure in MEASURES}
+    return [
+        Table(
+            name="sfam-against",
+            title="SFAM against the other methods, pair by pair",
+            columns=("method", *(measure.title for measure in MEASURES.values())),
+            rows=tuple(
+                (
+                    _name(row),
+                    *(
+                        difference_cell(sfam.better_than(row, measure)) + (" *" if row is best[measure] else "")
+                        for measure in MEASURES
+                    ),
+                )
+                for row in others
+            ),
+            notes=(
+                *notes,
+                "In points, positive where SFAM is better, with the 95 % interval of the paired difference; a tie "
+                "where it holds 0. * marks the best gradient-based method of the column.",
+            ),
+        )
+    ]
+
+
+def _sanity(judged: Sequence[Judged], notes: Sequence[str]) -> Table:
+    directions = list(judged[0].sanity) if judged else []
+    first = judged[0].sanity if judged else {}
+    heads = [f"{direction}: {stage}" for direction in directions for stage in first[direction].stages]
+    return Table(
+        name="sanity",
+        title="Cascading randomisation",
+        columns=("method", *heads, "verdict"),
+        rows=tuple(
+            (
+                _name(row),
+                *(
+                    "-" if rank is None else f"{rank:.2f} / {similarity:.2f}"
+                    for direction in directions
+                    for rank, similarity in zip(
+                        row.sanity[direction].rank_correlation, row.sanity[direction].structural_similarity, strict=True
+                    )
+                ),
+                "passes" if row.passes_sanity else "FAILS",
+            )
+            for row in judged
+        ),
+        notes=(
+            *notes,
+            f"Spearman's correlation and SSIM with the original map, means over {SANITY_PAIRS} pairs at most, once all "
+            "stages up to the column's are random. A method fails whose maps still correlate with the original ones "
+            f"at {PASSES_BELOW} or more when everything is random: its maps do not depend on what was learned.",
+        ),
+    )
+
+
+def _name(row: Judged) -> str:
+    marks = {"given the masks": row.attribution.given_masks, "floor": row.attribution.floor}
+    said = ", ".join(mark for mark, holds in marks.items() if holds)
+    return row.attribution.title + (f" ({said})" if said else "")
+
+
+def _estimate(row: Judged, measure: str) -> str:
+    found = row.estimate(measure)
+    return "-" if found is None else with_interval(found.mean, found.interval)
