@@ -124,11 +124,11 @@ def _explain_node(
         maps = explain_pairs(model.to(options.device), composed[:1], composed[1:], similarity=similarity)
     # A part that only one photo has is embedded for the additive reading, but it has no distance of its own.
     shown = maps if all(there) or options.absent == "blank" else None
-    snr = bounded = place = None
+    snr = bounded = place = unusual = None
     if shown is not None:
         e_a, e_b = shown.embeddings.cpu()
         snr, bounded = snr_distance(e_a, e_b).item(), bounded_snr_distance(e_a, e_b).item()
-        place = percentile(bounded, kept.quantiles)
+        place, unusual = (percentile(bounded, among) for among in (kept.quantiles, kept.same_label_quantiles))
     return (
         NodeExplanation(
             name=node.name,
@@ -140,6 +140,7 @@ def _explain_node(
             snr_distance=snr,
             bounded_distance=bounded,
             percentile=place,
+            same_label_percentile=unusual,
             precision_at_1=kept.precision.at[1],
             precision_at_1_interval=kept.precision.intervals[1],
             composed_precision_at_1=kept.composed.at[1] if kept.composed else None,

@@ -42,6 +42,7 @@ def _node(node: NodeExplanation) -> dict[str, Any]:
         "bounded_distance": node.bounded_distance,
         "snr_distance": node.snr_distance,
         "percentile": node.percentile,
+        "same_label_percentile": node.same_label_percentile,
         "precision_at_1": node.precision_at_1,
         "precision_at_1_interval": node.precision_at_1_interval,
         "composed_distance": node.composed_distance,

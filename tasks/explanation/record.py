@@ -30,6 +30,8 @@ class NodeExplanation:
         bias_share: share of the cosine that the embedder's biases carry, not the channels, for A and for B.
         composed_distance: the weighted sum of the terms of the trained leaves below it, in [0, 4]; None without any.
         composed_precision_at_1: P@1 by that sum, and its 95 % interval; None for a leaf.
+        same_label_percentile: share of the node's validation pairs of one label whose bounded distance is at most this
+            one, in [0, 100]: near 100, the part is farther apart than two photos of one label have it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class NodeExplanation:
     composed_distance: float | None = None
     composed_precision_at_1: float | None = None
     composed_precision_at_1_interval: tuple[float, float] | None = None
+    same_label_percentile: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError
 from tasks.metric.checkpoint import load_checkpoint
-from tasks.metric.decision import Decision, DecisionChoice, TreeDecision
+from tasks.metric.decision import Decision, DecisionChoice, TreeDecision, label_numbers
 from tasks.metric.distances import OwnDistance
 from tasks.metric.evaluation import Precision, distance_quantiles
 from tasks.metric.losses import loss_family
@@ -26,11 +26,12 @@ from tasks.metric.model import EmbeddingModel, load_model
 from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
+from tasks.metric.same_label import same_label_quantiles
 from tasks.segments.framing import Framing
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree, parse_tree
 
-TREE_VERSION = 2
+TREE_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class TrainedNode:
         composed: the same by the composed decision; None for leaves and where there is none.
         weight: a trained leaf's in the composed decision; 0 for others.
         quantiles: float32 [1001], of the bounded SNR distance among validation pairs; empty if degenerate.
+        same_label_quantiles: float32 [1001], the same among the pairs of one label.
     """
 
     status: str
@@ -60,6 +62,7 @@ class TrainedNode:
     composed: Precision | None
     weight: float
     quantiles: NDArray[np.float32]
+    same_label_quantiles: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ def write_trained_tree(
     Raises:
         InputError: a checkpoint is missing or damaged.
     """
+    labels = label_numbers(store, "validation")
     with _written_whole(folder) as temporary:
         nodes = {}
         for number, node in enumerate(tree.nodes):
@@ -175,13 +179,16 @@ def write_trained_tree(
                 "composed": composed and asdict(composed.composed),
                 "weight": decisions.weights.get(node.name, 0.0),
                 "quantiles": [],
+                "same_label_quantiles": [],
             }
             if result.status == "trained":
                 fields["file"] = f"nodes/{number:02d}.safetensors"
                 load_checkpoint(result.checkpoint, result.checkpoint_sha256)  # there and whole
                 _link(result.checkpoint, temporary / fields["file"])
-                embeddings = load_checkpoint(result.embeddings)["validation"]
-                fields["quantiles"] = _rounded(distance_quantiles(embeddings))
+                kept = load_checkpoint(result.embeddings)
+                fields["quantiles"] = _rounded(distance_quantiles(kept["validation"]))
+                same = same_label_quantiles(kept["validation"], labels[kept["validation_indices"]])
+                fields["same_label_quantiles"] = _rounded(same)
             nodes[node.name] = fields
         description = {
             "version": TREE_VERSION,
@@ -257,6 +264,7 @@ def _node(fields: dict[str, Any]) -> TrainedNode:
         precision=Precision.from_dict(fields.pop("precision")),
         composed=composed and Precision.from_dict(composed),
         quantiles=np.array(fields.pop("quantiles"), dtype=np.float32),
+        same_label_quantiles=np.array(fields.pop("same_label_quantiles"), dtype=np.float32),
         **fields,
     )
 

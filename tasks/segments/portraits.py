@@ -32,10 +32,10 @@ STYLES = ("a", "b")  # how groups name style bit 0 and 1
 PARTS = tuple(part.name.lower() for part in Part if part is not Part.BACKGROUND)
 SMALLEST = 32  # pixels; below it the small parts vanish
 
-_Scene = Literal["train", "validation", "pair"]
-_SCENES: tuple[_Scene, ...] = ("train", "validation", "pair")
-_Role = Literal["plan", "identity", "nuisance", "other nuisance"]
-_ROLES: tuple[_Role, ...] = ("plan", "identity", "nuisance", "other nuisance")
+_Scene = Literal["train", "validation", "pair", "people"]
+_SCENES: tuple[_Scene, ...] = ("train", "validation", "pair", "people")
+_Role = Literal["plan", "identity", "nuisance", "other nuisance", "other identity"]
+_ROLES: tuple[_Role, ...] = ("plan", "identity", "nuisance", "other nuisance", "other identity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +142,7 @@ def opposite_pair(spec: PortraitSpec, index: int) -> tuple[Portrait, Portrait]:
     Raises:
         InputError: the index is negative.
     """
-    if index < 0:
-        raise InputError(f"pairs of portraits are numbered from 0; got {index}")
+    _check_pair(index)
     identity = person(_stream(spec, "pair", "identity", index), spec.required)
     roles: tuple[_Role, _Role] = ("nuisance", "other nuisance")
     first, second = (
@@ -151,6 +150,24 @@ def opposite_pair(spec: PortraitSpec, index: int) -> tuple[Portrait, Portrait]:
         for bit, role in enumerate(roles)
     )
     return first, second
+
+
+def opposite_people(spec: PortraitSpec, index: int) -> tuple[Portrait, Portrait]:
+    """Draw two people of opposite labels: all parts, pose, light and noise are drawn anew for each.
+
+    The cause's style bit is 0 in the first and 1 in the second, the shortcut's is drawn. Neither person is in a split.
+
+    Raises:
+        InputError: the index is negative.
+    """
+    _check_pair(index)
+    roles: tuple[tuple[_Role, _Role], ...] = (("identity", "nuisance"), ("other identity", "other nuisance"))
+    drawn = []
+    for bit, (who, when) in enumerate(roles):
+        identity = person(_stream(spec, "people", who, index), spec.required)
+        moment_of = moment(_stream(spec, "people", when, index))
+        drawn.append(_portrait(spec, bit, with_style(identity, spec.cause, bit), moment_of))
+    return drawn[0], drawn[1]
 
 
 def digest(spec: PortraitSpec) -> str:
@@ -241,6 +258,11 @@ def _agreeing(labels: NDArray[np.int64], share: float, rng: np.random.Generator)
         agreeing = images[: round(share * len(images))]
         bits[agreeing] = label
     return bits
+
+
+def _check_pair(index: int) -> None:
+    if index < 0:
+        raise InputError(f"pairs of portraits are numbered from 0; got {index}")
 
 
 def _portrait(spec: PortraitSpec, label: int, identity: Identity, nuisance: Nuisance) -> Portrait:

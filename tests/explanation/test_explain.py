@@ -77,6 +77,8 @@ def test_every_node_s_distances_are_those_of_its_pictures(grown: Any, trained: T
         assert found.snr_distance == pytest.approx(np.var(x - y) / np.var(x), rel=1e-3)
         bounded = np.var(x - y) / 2 / (np.var(x) + np.var(y))
         assert found.bounded_distance == pytest.approx(bounded, rel=1e-3)
+        among = trained.nodes[name].same_label_quantiles
+        assert found.same_label_percentile == pytest.approx(100 * (among <= bounded).mean(), abs=0.3)
         quantiles = trained.nodes[name].quantiles
         assert found.percentile == pytest.approx(100 * (quantiles <= bounded).mean(), abs=0.3)
         assert (found.segments, found.children, found.level) == (place.leaves, place.children, place.level)

@@ -14,7 +14,16 @@ from scipy import ndimage
 from tasks.errors import InputError
 from tasks.segments.portrait_drawing import draw
 from tasks.segments.portrait_people import Nuisance, Part, moment, person, with_style
-from tasks.segments.portraits import LABELS, PARTS, PortraitSource, PortraitSpec, digest, opposite_pair, portrait
+from tasks.segments.portraits import (
+    LABELS,
+    PARTS,
+    PortraitSource,
+    PortraitSpec,
+    digest,
+    opposite_pair,
+    opposite_people,
+    portrait,
+)
 from tasks.segments.source import SPLITS
 
 SMALL = PortraitSpec(size=32, train=24, validation=11)
@@ -205,6 +214,23 @@ def test_an_opposite_pair_is_the_same_person_but_for_the_cause():
         for field in ("rotation", "scale", "shift", "turn", "brightness", "warmth", "light", "noise", "noise_seed"):
             assert getattr(first.nuisance, field) != getattr(second.nuisance, field)
     assert opposite_pair(spec, 0)[0].identity.shape != opposite_pair(spec, 1)[0].identity.shape
+
+
+def test_opposite_people_share_nothing_but_what_chance_gives_them():
+    spec = PortraitSpec(size=32, cause="eyes", seed=3)
+    pairs = [opposite_people(spec, index) for index in range(20)]
+    for first, second in pairs:
+        assert (first.label, second.label) == LABELS
+        assert (first.identity.styles[Part.EYES], second.identity.styles[Part.EYES]) == (0, 1)
+        assert first.identity.shape != second.identity.shape
+        assert first.nuisance != second.nuisance
+    # The shortcut's style goes along with neither the label nor the other one's.
+    cloth = [tuple(drawn.identity.styles[Part.CLOTH] for drawn in pair) for pair in pairs]
+    assert set(cloth) == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    again = opposite_people(spec, 7)
+    np.testing.assert_array_equal(again[1].image, pairs[7][1].image)
+    with pytest.raises(InputError, match="numbered from 0; got -1"):
+        opposite_people(spec, -1)
 
 
 def test_moments_differ_less_than_people_do():
