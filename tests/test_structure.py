@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HOUSE = Path(__file__).parent.parent
-METHOD_ROOMS = ("segments", "metric", "explanation", "bias", "study")
+METHOD_ROOMS = ("segments", "metric", "explanation", "judging", "bias", "study")
 ENGINES = ("prefect", "prefect_dask", "dask", "distributed", "mlflow", "typer", "pydantic", "pydantic_settings")
 LONGEST_FILE = 400
 
@@ -57,7 +57,7 @@ def test_infra_imports_nothing_of_flows_and_of_tasks_only_the_error() -> None:
 
 
 def test_a_room_imports_no_room_further_down() -> None:
-    # The way of the data: segments, then metric, then explanation, then bias; studies look at all of it.
+    # The way of the data: segments, then metric, then explanation, then judging, then bias; studies look at all of it.
     for number, room in enumerate(METHOD_ROOMS):
         later = tuple(f"tasks.{name}" for name in METHOD_ROOMS[number + 1 :])
         assert offences(python_files(f"tasks/{room}"), later) == []
@@ -104,8 +104,10 @@ print(count)
 
 
 def test_the_method_can_be_imported_without_any_of_them() -> None:
-    packages = ("tasks.segments", "tasks.metric", "tasks.explanation", "tasks.study")
-    code = BLOCKED_IMPORTS.format(blocked=(*ENGINES, "datasets", "rich"), packages=packages)
+    packages = ("tasks.segments", "tasks.metric", "tasks.explanation", "tasks.judging", "tasks.study")
+    code = BLOCKED_IMPORTS.format(
+        blocked=(*ENGINES, "datasets", "rich", "pytorch_grad_cam", "captum", "faiss"), packages=packages
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=HOUSE, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     folders = [HOUSE / package.replace(".", "/") for package in packages]
