@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
 from tasks.judging.judge_node import judge_node
-from tasks.judging.registry import ATTRIBUTIONS, NOT_DEFINED
+from tasks.judging.registry import ATTRIBUTIONS
 from tasks.metric.trained_tree import open_trained_tree
 from tasks.segments.store import open_store
 
@@ -62,7 +62,6 @@ def judge_maps(run: JudgeRun) -> list[str]:
         open_store(Path(run.store)),
         run.node or trained.tree.root.name,
         ATTRIBUTIONS.values(),
-        NOT_DEFINED,
         Path(run.decoded),
         pairs=run.pairs,
         seed=run.seed,

@@ -1,6 +1,6 @@
 """Judge the maps of one node of a trained tree, on pairs of a store's validation photos."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ class Judgement:
         seed: of their draw.
         size: edge of the pictures, pixels.
         judged: the methods.
-        not_defined: method to why it has no map here.
         source: name of the data set.
     """
 
@@ -43,7 +42,6 @@ class Judgement:
     seed: int
     size: int
     judged: tuple[Judged, ...]
-    not_defined: Mapping[str, str]
     source: str
 
     def tables(self) -> list[Table]:
@@ -53,7 +51,7 @@ class Judgement:
             f"Node {self.node} on {self.source}, {self.pairs} pairs of validation photos (half of one label, seed "
             f"{self.seed}), {self.size} px, layer {self.layer}; energy and pointing: {where}."
         )
-        return judgement_tables(self.judged, self.not_defined, (note,))
+        return judgement_tables(self.judged, (note,))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -70,7 +68,7 @@ class Judgement:
             }
             for row in self.judged
         }
-        return {**facts, "methods": methods, "not_defined": dict(self.not_defined)}
+        return {**facts, "methods": methods}
 
 
 def judge_node(
@@ -78,7 +76,6 @@ def judge_node(
     store: SegmentStore,
     node: str,
     attributions: Iterable[Attribution],
-    not_defined: Mapping[str, str],
     decoded: Path,
     *,
     pairs: int,
@@ -93,7 +90,6 @@ def judge_node(
         store: its validation photos are used; classes are matched by name.
         node: the node's name.
         attributions: the methods.
-        not_defined: those that are not defined here, with the reason.
         decoded: folder of this machine's decoded splits.
         pairs: how many.
         seed: of their draw and of what is random in methods and cascades.
@@ -134,7 +130,6 @@ def judge_node(
         seed=seed,
         size=options.size,
         judged=tuple(judge(model, batch, inside, layer, attributions, on_method)),
-        not_defined=not_defined,
         source=store.source,
     )
 

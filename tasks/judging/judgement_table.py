@@ -1,6 +1,6 @@
 """What the judging found, as tables that people read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from tasks.explanation.table import Table, difference_cell, with_interval
 from tasks.judging.judge import MEASURES, SANITY_PAIRS, Judged, best_of
@@ -9,18 +9,17 @@ from tasks.judging.sanity import PASSES_BELOW
 SFAM = "sfam"
 
 
-def judgement_tables(judged: Sequence[Judged], not_defined: Mapping[str, str], notes: Sequence[str]) -> list[Table]:
+def judgement_tables(judged: Sequence[Judged], notes: Sequence[str]) -> list[Table]:
     """Every measure of every method, SFAM against the others on the same pairs, and the sanity of all.
 
     Args:
         judged: the methods, SFAM among them.
-        not_defined: method to why it has no map here.
         notes: what a reader has to know of model and data.
     """
-    return [_measures(judged, not_defined, notes), *_against(judged, notes), _sanity(judged, notes)]
+    return [_measures(judged, notes), *_against(judged, notes), _sanity(judged, notes)]
 
 
-def _measures(judged: Sequence[Judged], not_defined: Mapping[str, str], notes: Sequence[str]) -> Table:
+def _measures(judged: Sequence[Judged], notes: Sequence[str]) -> Table:
     legend = ", ".join(
         f"{measure.title} {'up' if measure.higher_is_better else 'down'}" for measure in MEASURES.values()
     )
@@ -43,7 +42,6 @@ def _measures(judged: Sequence[Judged], not_defined: Mapping[str, str], notes: S
             "The similarity is the cosine of the embeddings, the support's held fixed. *given the masks*: the method "
             "sees the label map, so energy and pointing do not compare with the others'. floor: it knows nothing of "
             "the pair.",
-            *(f"{title}: {reason}" for title, reason in not_defined.items()),
         ),
     )
 

@@ -21,7 +21,7 @@ def rows() -> list[Judged]:
 
 
 def test_figures_are_in_percent_with_what_is_better_said() -> None:
-    table, against, sanity = judgement_tables(rows(), {"LRP": "needs a classifier"}, ("on three pairs",))
+    table, against, sanity = judgement_tables(rows(), ("on three pairs",))
     assert table.columns == ("method", *(measure.title for measure in MEASURES.values()), "sanity")
     first = dict(zip(table.columns, table.rows[0], strict=True))
     assert first["deletion AUC"] == "20.0 (20.0 to 20.0)"
@@ -30,7 +30,6 @@ def test_figures_are_in_percent_with_what_is_better_said() -> None:
     assert [row[0] for row in table.rows] == ["Sfam", "A|B", "Floor (given the masks, floor)"]
     assert [row[-1] for row in table.rows] == ["passes", "passes", "FAILS"]
     assert table.notes[0] == "on three pairs"
-    assert "LRP: needs a classifier" in table.notes
     assert "deletion AUC down" in " ".join(table.notes)
     assert against.rows[0][1] == "+10.0 (+10.0 to +10.0) *"
     assert against.rows[1][1].endswith(", tie")
@@ -41,5 +40,5 @@ def test_figures_are_in_percent_with_what_is_better_said() -> None:
 
 
 def test_without_sfam_there_is_no_comparison() -> None:
-    assert [table.name for table in judgement_tables(rows()[1:], {}, ())] == ["judgement", "sanity"]
+    assert [table.name for table in judgement_tables(rows()[1:], ())] == ["judgement", "sanity"]
     assert np.isnan(rows()[1].values["drop"]).all()

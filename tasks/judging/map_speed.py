@@ -1,0 +1,145 @@
+"""How many maps a second SFAM makes, beside Grad-CAM from the package grad-cam."""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tasks.explanation.sfam import explain_pairs, to_picture_size
+from tasks.judging.attribution import PairBatch
+from tasks.judging.grad_cam_family import grad_cam_package
+from tasks.judging.layer_maps import embeddings_of, normalised, stages_around
+from tasks.judging.similarity_target import CosineTarget
+from tasks.metric.model import EmbeddingModel
+
+ROUNDS = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """How many times faster SFAM is, over the rounds.
+
+    Attributes:
+        median, low, high: of the rounds' ratios.
+    """
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSpeed:
+    """Maps a second, both maps of a pair counted.
+
+    Attributes:
+        layer: the explained stage.
+        device: where it was measured.
+        threads: of torch on the CPU.
+        maps: made in one round by each method.
+        rounds: that were timed.
+        sfam: SFAM's maps a second, median.
+        grad_cam: Grad-CAM's, median, with the embedding of the pictures that its targets need.
+        grad_cam_targets_given: Grad-CAM's, median, as if the targets' embeddings were there already.
+        ratio: SFAM's to Grad-CAM's.
+        ratio_targets_given: the same as if the targets' embeddings were there already.
+    """
+
+    layer: str
+    device: str
+    threads: int
+    maps: int
+    rounds: int
+    sfam: float
+    grad_cam: float
+    grad_cam_targets_given: float
+    ratio: Ratio
+    ratio_targets_given: Ratio
+
+
+def maps_per_second(
+    model: EmbeddingModel,
+    pairs: PairBatch,
+    layer: str,
+    *,
+    rounds: int = ROUNDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> MapSpeed:
+    """Time both methods on the same pairs and layer, in turns, each first in every other round.
+
+    Both end with maps of all queries and supports at the pictures' size, from 0 to 1. SFAM makes a batch's maps in one
+    call. Grad-CAM is used as its package shows: made once, on the model as it is, and called with the queries and
+    supports in one batch, each with the other's embedding as the target. A first, untimed round warms up.
+
+    Args:
+        model: in evaluation mode.
+        pairs: the pairs.
+        layer: name of the stage to explain.
+        rounds: how many are timed, at least 1.
+        clock: seconds.
+
+    Raises:
+        InputError: the package grad-cam is not installed.
+        ValueError: there is no such stage.
+    """
+    pictures = torch.cat([pairs.query, pairs.support])
+    own = copy.deepcopy(model).requires_grad_()  # Grad-CAM leaves gradients and hooks behind
+    cam = grad_cam_package().GradCAM(own, [stages_around(own, layer)[0][-1]])
+    device = next(model.parameters()).device
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return clock()
+
+    def sfam_seconds() -> float:
+        started = now()
+        found = explain_pairs(model, pairs.query, pairs.support, layer)
+        to_picture_size(torch.cat([found.query, found.support]), pictures.shape[-1]).cpu()
+        return now() - started
+
+    def grad_cam_seconds() -> tuple[float, float]:
+        started = now()
+        targets: list[Callable[[Tensor], Tensor]] = [
+            CosineTarget(embedding) for embedding in embeddings_of(own, pictures).roll(len(pairs.query), dims=0)
+        ]
+        embedded = now()
+        cam(normalised(own, pictures), targets)
+        return embedded - started, now() - embedded
+
+    timed: list[tuple[float, float, float]] = []  # SFAM, Grad-CAM's targets, Grad-CAM
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            for number in range(rounds + 1):
+                if number % 2:
+                    similar, graded = sfam_seconds(), grad_cam_seconds()
+                else:
+                    graded, similar = grad_cam_seconds(), sfam_seconds()
+                timed.append((similar, *graded))
+    finally:
+        cam.activations_and_grads.release()
+    counted = timed[1:]
+    return MapSpeed(
+        layer=layer,
+        device=device.type,
+        threads=torch.get_num_threads(),
+        maps=len(pictures),
+        rounds=rounds,
+        sfam=_speed(len(pictures), [similar for similar, _, _ in counted]),
+        grad_cam=_speed(len(pictures), [targets + graded for _, targets, graded in counted]),
+        grad_cam_targets_given=_speed(len(pictures), [graded for _, _, graded in counted]),
+        ratio=_ratio([(targets + graded) / similar for similar, targets, graded in counted]),
+        ratio_targets_given=_ratio([graded / similar for similar, _, graded in counted]),
+    )
+
+
+def _speed(maps: int, seconds: list[float]) -> float:
+    return maps / statistics.median(seconds)
+
+
+def _ratio(ratios: list[float]) -> Ratio:
+    return Ratio(median=statistics.median(ratios), low=min(ratios), high=max(ratios))

@@ -1,0 +1,47 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from tasks.explanation.sfam import explain_pairs
+from tasks.judging.attribution import PairBatch
+from tasks.judging.layer_maps import layer_maps
+from tasks.judging.similar_features import sfam, sfam_of_features
+from tasks.metric.model import EmbeddingModel
+
+EDGE = 48
+
+
+@pytest.fixture(scope="module")
+def pairs(make_pairs: Callable[..., PairBatch]) -> PairBatch:
+    return make_pairs(3, EDGE)
+
+
+def at_size(maps: Tensor) -> Tensor:
+    return interpolate(maps[:, None], (EDGE, EDGE), mode="bilinear", align_corners=False)[:, 0]
+
+
+@pytest.mark.parametrize("layer", ["layer3", "layer4"])
+def test_the_query_s_sfam_at_the_picture_s_size(model: EmbeddingModel, pairs: PairBatch, layer: str) -> None:
+    expected = explain_pairs(model, pairs.query, pairs.support, layer).query
+    torch.testing.assert_close(sfam(model, pairs, layer), at_size(expected))
+
+
+@pytest.mark.parametrize("layer", ["layer3", "layer4"])
+def test_scores_of_pooled_features_weigh_the_maps(model: EmbeddingModel, pairs: PairBatch, layer: str) -> None:
+    query, support = (layer_maps(model, part, layer).double().numpy() for part in (pairs.query, pairs.support))
+    cosine, euclidean = [], []
+    for own, other in zip(query, support, strict=True):
+        q, s = own.mean(axis=(1, 2)), other.mean(axis=(1, 2))
+        products = q * s / np.sqrt((q**2).sum() * (s**2).sum())
+        near = np.exp(-((q - s) ** 2) / ((q - s) ** 2).mean())
+        cosine.append(np.maximum(sum(weight * channel for weight, channel in zip(products, own, strict=True)), 0))
+        euclidean.append(np.maximum(sum(weight * channel for weight, channel in zip(near, own, strict=True)), 0))
+    for expected, got in (
+        (cosine, sfam_of_features("cosine")(model, pairs, layer)),
+        (euclidean, sfam_of_features("euclidean")(model, pairs, layer)),
+    ):
+        torch.testing.assert_close(got, at_size(torch.from_numpy(np.stack(expected)).float()), rtol=1e-4, atol=1e-6)
