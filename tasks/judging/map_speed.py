@@ -73,7 +73,8 @@ def maps_per_second(
 
     Both end with maps of all queries and supports at the pictures' size, from 0 to 1. SFAM makes a batch's maps in one
     call. Grad-CAM is used as its package shows: made once, on the model as it is, and called with the queries and
-    supports in one batch, each with the other's embedding as the target. A first, untimed round warms up.
+    supports in one batch, each with the other's embedding as the target; so it passes back through the whole network,
+    where SFAM stops at the layer. A first, untimed round warms up.
 
     Args:
         model: in evaluation mode.

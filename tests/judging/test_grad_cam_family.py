@@ -23,7 +23,8 @@ EDGE = 32
 
 @pytest.fixture(scope="module")
 def pairs(make_pairs: Callable[..., PairBatch]) -> PairBatch:
-    return make_pairs(3, EDGE)
+    """Of the model's cosines for them, the first is negative."""
+    return make_pairs(3, EDGE, seed=3)
 
 
 @contextlib.contextmanager
@@ -148,7 +149,7 @@ def test_score_cam_by_a_loop(model: EmbeddingModel, pairs: PairBatch) -> None:
 @pytest.mark.parametrize("layer", ["layer2", "layer3"])
 def test_ablation_cam_by_a_loop(model: EmbeddingModel, pairs: PairBatch, layer: str) -> None:
     maps, supports = layer_maps(model, pairs.query, layer), embeddings_of(model, pairs.support)
-    module, cams = getattr(model.trunk, layer), []
+    module, cams, before = getattr(model.trunk, layer), [], []
     for picture, own, support in zip(normalise(pairs.query), maps, supports, strict=True):
         weights = []
         for k in [None, *range(len(own))]:
@@ -161,9 +162,11 @@ def test_ablation_cam_by_a_loop(model: EmbeddingModel, pairs: PairBatch, layer: 
 
             with outputs_of(module, without), torch.no_grad():
                 weights.append(1 + cosine_similarity(model(picture[None])[0], support, dim=0).item())
+        before.append(weights[0] - 1)
         lost = (weights[0] - np.array(weights[1:])) / weights[0]
         cams.append(np.einsum("k,khw->hw", lost, own.double().numpy()))
     assert_shown(ablation_cam(model, pairs, layer), cams)
+    assert before[0] < 0 < before[1]  # a lost share of a negative cosine would have the other sign
 
 
 def test_ablation_takes_a_layer_whose_values_are_negative_too(model: EmbeddingModel, pairs: PairBatch) -> None:

@@ -70,6 +70,22 @@ def test_relevance_by_a_loop_for_features_of_either_sign(exact: EmbeddingModel) 
         np.testing.assert_allclose(got[i], relevance, rtol=1e-6, atol=1e-9)
 
 
+def test_a_unit_that_a_bias_alone_sets_to_work_gives_no_relevance(
+    make_model: Callable[..., EmbeddingModel], pooled: Tensor
+) -> None:
+    own = make_model().double()
+    assert pooled.min() >= 0
+    found = []
+    with torch.no_grad():
+        own.embedder[0].weight[5] = -1  # none of the features raises the unit
+        own.embedder[3].weight[:, 5] = 0  # what it puts out changes no embedding
+        for bias in (1e3, -1e3):  # at work, and not
+            own.embedder[1].bias[5] = bias
+            assert (own.embedder[1](own.embedder[0](pooled))[:, 5].sign() == np.sign(bias)).all()
+            found.append(feature_relevance(own, pooled, drawn(3, 6)))
+    torch.testing.assert_close(found[0], found[1])
+
+
 def test_captum_finds_the_same_relevance(exact: EmbeddingModel, pooled: Tensor) -> None:
     # The support's embedding closes the embedder to one output, the cosine, with the query's length held.
     (first, first_bias), (last, last_bias) = linear_layers(exact.embedder)
