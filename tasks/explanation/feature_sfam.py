@@ -94,9 +94,8 @@ def conserving_map(feature_maps: Tensor, other: Tensor) -> Tensor:
     return torch.where(norms > 0, torch.einsum("nk,nkhw->nhw", other, feature_maps) / norms, 0)
 
 
-@torch.no_grad()
 def layer_features(model: EmbeddingModel, pictures: Tensor, layer: str) -> Tensor:
-    """Feature maps of a stage.
+    """Feature maps of a stage, without a gradient.
 
     Args:
         model: in evaluation mode.
@@ -104,16 +103,18 @@ def layer_features(model: EmbeddingModel, pictures: Tensor, layer: str) -> Tenso
         layer: the stage's name.
 
     Returns:
-        float32 [n, c, h', w'].
+        float32 [n, c, h', w'], on the model's device.
 
     Raises:
         ValueError: the trunk has no such stage.
     """
-    x = normalise(pictures.to(next(model.parameters()).device))
-    for name, stage in flattened_stages(model.trunk):
-        x = stage(x)
-        if name == layer:
-            return x  # type: ignore[no-any-return]
+    # Never an inference tensor: a gradient may be taken of what is made from it.
+    with torch.inference_mode(False), torch.no_grad():
+        x = normalise(pictures.to(next(model.parameters()).device))
+        for name, stage in flattened_stages(model.trunk):
+            x = stage(x)
+            if name == layer:
+                return x  # type: ignore[no-any-return]
     names = [name for name, _ in flattened_stages(model.trunk)]
     raise ValueError(f"the trunk has no stage {layer!r}: one of {', '.join(names)}")
 

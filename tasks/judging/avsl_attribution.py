@@ -17,7 +17,7 @@ node i of level l makes the pair similar by `a^l_i e_q,i e_s,i`. The query's act
 import torch
 from torch import Tensor
 
-from tasks.judging.layer_maps import at_picture_size
+from tasks.judging.layer_head import at_picture_size
 from tasks.metric.avsl_model import AVSLModel
 from tasks.metric.avsl_similarity import Similarity, reliabilities, selected_links
 from tasks.metric.model import normalise

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from tasks.explanation.feature_sfam import conserving_map
+from tasks.explanation.feature_sfam import conserving_map, layer_features
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import at_picture_size, layer_maps
+from tasks.judging.layer_head import at_picture_size
 from tasks.metric.model import EmbeddingModel
 
 
@@ -17,5 +17,5 @@ def class_activation_map(model: EmbeddingModel, pairs: PairBatch, layer: str) ->
 
     Args and returns: as `Attribution.attribute`.
     """
-    query, support = (layer_maps(model, pictures, layer) for pictures in (pairs.query, pairs.support))
+    query, support = (layer_features(model, pictures, layer) for pictures in (pairs.query, pairs.support))
     return at_picture_size(conserving_map(query, support.mean(dim=(2, 3))), pairs.query)

@@ -5,8 +5,9 @@ import hashlib
 import torch
 from torch import Tensor
 
+from tasks.explanation.feature_sfam import layer_features
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import at_picture_size, layer_maps
+from tasks.judging.layer_head import at_picture_size
 from tasks.metric.model import EmbeddingModel
 
 GAUSSIAN_SHARE = 4  # the Gaussian's standard deviation is a quarter of the picture's edge: faces and objects fill that
@@ -17,7 +18,7 @@ def activation_sum(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tenso
 
     Args and returns: as `Attribution.attribute`.
     """
-    return at_picture_size(layer_maps(model, pairs.query, layer).sum(dim=1), pairs.query)
+    return at_picture_size(layer_features(model, pairs.query, layer).sum(dim=1), pairs.query)
 
 
 def centred_gaussian(_model: EmbeddingModel, pairs: PairBatch, _layer: str) -> Tensor:
@@ -40,7 +41,7 @@ def random_map(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor:
 
     Args and returns: as `Attribution.attribute`; in [0, 1].
     """
-    height, width = layer_maps(model, pairs.query[:1], layer).shape[2:]
+    height, width = layer_features(model, pairs.query[:1], layer).shape[2:]
     noise = [
         torch.rand(height, width, generator=torch.Generator().manual_seed(_own_seed(pairs.seed, query, support)))
         for query, support in zip(pairs.query.cpu(), pairs.support.cpu(), strict=True)

@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.errors import InputError
+from tasks.explanation.feature_sfam import layer_features
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import (
+from tasks.judging.layer_head import (
     LayerHead,
     at_picture_size,
     embeddings_of,
-    layer_maps,
     normalised,
     stages_around,
 )
@@ -64,7 +64,7 @@ def grad_cam(
 
     def attribute(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor:
         cams = grad_cam_package()
-        features, supports = layer_maps(model, pairs.query, layer), embeddings_of(model, pairs.support)
+        features, supports = layer_features(model, pairs.query, layer), embeddings_of(model, pairs.support)
         with torch.inference_mode(False), torch.enable_grad():
             head = LayerHead(model, layer, unit)
             cam = getattr(cams, kind)(head, [head.maps])
@@ -106,7 +106,7 @@ def ablation_cam(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor:
     Args and returns: as `Attribution.attribute`; in [0, 1].
     """
     cams = grad_cam_package()
-    features, supports = layer_maps(model, pairs.query, layer), embeddings_of(model, pairs.support)
+    features, supports = layer_features(model, pairs.query, layer), embeddings_of(model, pairs.support)
     with torch.inference_mode(False), torch.no_grad():
         head = LayerHead(model, layer)
         cam = cams.AblationCAM(head, [head.maps], ablation_layer=ChannelsToZero(), batch_size=PICTURES_AT_ONCE)

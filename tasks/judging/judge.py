@@ -18,7 +18,7 @@ from tasks.metric.model import EmbeddingModel
 from tasks.metric.precision import bootstrap_interval
 
 BATCH = 32
-SANITY_PAIRS = 32
+SANITY_PAIRS = 12
 DIRECTIONS: tuple[Direction, ...] = ("top-down", "bottom-up")
 
 
@@ -131,7 +131,7 @@ def judge(
 
     Args:
         model: in evaluation mode.
-        pairs: n pairs; sanity is tested on the first 32.
+        pairs: n pairs; sanity is tested on the first 12.
         segment: bool [n, h, w], where the queries' ground truth lies, for energy and pointing.
         layer: the explained layer.
         attributions: the methods.

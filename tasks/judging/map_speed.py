@@ -12,7 +12,7 @@ from torch import Tensor
 from tasks.explanation.sfam import explain_pairs, to_picture_size
 from tasks.judging.attribution import PairBatch
 from tasks.judging.grad_cam_family import grad_cam_package
-from tasks.judging.layer_maps import embeddings_of, normalised, stages_around
+from tasks.judging.layer_head import embeddings_of, normalised, stages_around
 from tasks.judging.similarity_target import CosineTarget
 from tasks.metric.model import EmbeddingModel
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tasks.errors import InputError
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import embeddings_of, normalised
+from tasks.judging.layer_head import embeddings_of, normalised
 from tasks.metric.model import EmbeddingModel
 
 WINDOW_SHARE = 4  # the window's edge is a quarter of the picture's; it moves by half of that

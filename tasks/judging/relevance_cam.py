@@ -6,8 +6,9 @@ Symbols: q, the last maps under global average pooling; x, the embedder's hidden
 import torch
 from torch import Tensor, nn
 
+from tasks.explanation.feature_sfam import layer_features
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import at_picture_size, embeddings_of, last_layer, layer_maps, stages_around
+from tasks.judging.layer_head import at_picture_size, embeddings_of, last_layer, stages_around
 from tasks.metric.model import EmbeddingModel
 
 
@@ -22,7 +23,7 @@ def relevance_cam(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor
     Args and returns: as `Attribution.attribute`.
     """
     stages_around(model, layer)  # a stage that is not there is refused here as elsewhere
-    maps = layer_maps(model, pairs.query, last_layer(model))
+    maps = layer_features(model, pairs.query, last_layer(model))
     relevance = feature_relevance(model, maps.mean(dim=(2, 3)), embeddings_of(model, pairs.support))
     weights = relevance / (maps.shape[2] * maps.shape[3])
     return at_picture_size(torch.einsum("nk,nkhw->nhw", weights, maps), pairs.query)

@@ -7,7 +7,7 @@ from torch import Tensor
 from tasks.explanation.feature_sfam import FeatureMetric, explain_features
 from tasks.explanation.sfam import explain_pairs
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import at_picture_size
+from tasks.judging.layer_head import at_picture_size
 from tasks.metric.model import EmbeddingModel
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.explanation.feature_sfam import layer_features
 from tasks.judging.attribution import PairBatch
 from tasks.judging.class_activation import class_activation_map
-from tasks.judging.layer_maps import layer_maps
 from tasks.metric.model import EmbeddingModel
 
 
@@ -15,7 +15,7 @@ def test_the_map_s_mean_is_the_cosine_of_the_pooled_features(
     model: EmbeddingModel, make_pairs: Callable[..., PairBatch], layer: str
 ) -> None:
     pairs = make_pairs(3, 64)
-    q, s = (layer_maps(model, part, layer).numpy().mean(axis=(2, 3)) for part in (pairs.query, pairs.support))
+    q, s = (layer_features(model, part, layer).numpy().mean(axis=(2, 3)) for part in (pairs.query, pairs.support))
     for own, a, b in zip(class_activation_map(model, pairs, layer), q, s, strict=True):
         assert own.mean().item() == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), rel=1e-5)
 
@@ -25,7 +25,7 @@ def test_the_support_s_features_weigh_the_query_s_maps(
 ) -> None:
     pairs = make_pairs(2, 32)
     got = class_activation_map(model, pairs, "layer1")
-    maps, support = (layer_maps(model, part, "layer1").numpy() for part in (pairs.query, pairs.support))
+    maps, support = (layer_features(model, part, "layer1").numpy() for part in (pairs.query, pairs.support))
     for i in range(2):
         q, s = maps[i].mean(axis=(1, 2)), support[i].mean(axis=(1, 2))
         norms = np.linalg.norm(q) * np.linalg.norm(s)

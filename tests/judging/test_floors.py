@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.explanation.feature_sfam import layer_features
 from tasks.judging.attribution import PairBatch
 from tasks.judging.floors import activation_sum, centred_gaussian, random_map
-from tasks.judging.layer_maps import layer_maps
 from tasks.metric.model import EmbeddingModel
 
 Pairs = Callable[..., PairBatch]
@@ -16,7 +16,7 @@ Pairs = Callable[..., PairBatch]
 def test_the_sum_of_the_layer_s_channels(model: EmbeddingModel, make_pairs: Pairs) -> None:
     pairs = make_pairs(2, 32)
     got = activation_sum(model, pairs, "layer2")
-    maps = layer_maps(model, pairs.query, "layer2").double().numpy()
+    maps = layer_features(model, pairs.query, "layer2").double().numpy()
     for own, channels in zip(got, maps, strict=True):
         assert own.mean().item() == pytest.approx(sum(channel.mean() for channel in channels), rel=1e-5)
         assert own[0, 0].item() == pytest.approx(sum(channel[0, 0] for channel in channels), rel=1e-5)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, interpolate
 
 from tasks.errors import InputError
+from tasks.explanation.feature_sfam import layer_features
 from tasks.judging.attribution import PairBatch
 from tasks.judging.grad_cam_family import ablation_cam, grad_cam_package, score_cam
-from tasks.judging.layer_maps import LayerHead, embeddings_of, layer_maps
+from tasks.judging.layer_head import LayerHead, embeddings_of
 from tasks.judging.registry import ATTRIBUTIONS
 from tasks.judging.similarity_target import CosineTarget
 from tasks.metric.model import EmbeddingModel, normalise
@@ -80,7 +81,7 @@ def test_grad_cam_of_the_dot_product_of_pooled_features(
 ) -> None:
     # d(q . s) / dA_kij = s_k / (h w): the support's features weigh the query's maps.
     model, pairs = make_model(embedder=False), make_pairs(3, 64)
-    query, support = (layer_maps(model, part, "layer4").double().numpy() for part in (pairs.query, pairs.support))
+    query, support = (layer_features(model, part, "layer4").double().numpy() for part in (pairs.query, pairs.support))
     cams = [
         sum(s.mean() * a for s, a in zip(other, own, strict=True)) for own, other in zip(query, support, strict=True)
     ]
@@ -92,7 +93,7 @@ def test_grad_cam_of_the_cosine_of_pooled_features_sums_to_0_before_the_relu(
 ) -> None:
     # The cosine does not change with the length of q, so q . dcos/dq = 0; and q_k is the mean of map k.
     model = make_model(embedder=False)
-    maps = layer_maps(model, pairs.query, "layer4").requires_grad_()
+    maps = layer_features(model, pairs.query, "layer4").requires_grad_()
     head = LayerHead(model, "layer4")
     cam = grad_cam_package().GradCAM(head, [head.maps])
     cam(maps, [CosineTarget(support) for support in embeddings_of(model, pairs.support)])
@@ -132,7 +133,7 @@ def test_eigen_cam_is_the_first_principal_component_of_either_sign(model: Embedd
 
 
 def test_score_cam_by_a_loop(model: EmbeddingModel, pairs: PairBatch) -> None:
-    maps, supports = layer_maps(model, pairs.query, "layer2"), embeddings_of(model, pairs.support)
+    maps, supports = layer_features(model, pairs.query, "layer2"), embeddings_of(model, pairs.support)
     cams = []
     for picture, own, support in zip(normalise(pairs.query), maps, supports, strict=True):
         scores = []
@@ -148,7 +149,7 @@ def test_score_cam_by_a_loop(model: EmbeddingModel, pairs: PairBatch) -> None:
 
 @pytest.mark.parametrize("layer", ["layer2", "layer3"])
 def test_ablation_cam_by_a_loop(model: EmbeddingModel, pairs: PairBatch, layer: str) -> None:
-    maps, supports = layer_maps(model, pairs.query, layer), embeddings_of(model, pairs.support)
+    maps, supports = layer_features(model, pairs.query, layer), embeddings_of(model, pairs.support)
     module, cams, before = getattr(model.trunk, layer), [], []
     for picture, own, support in zip(normalise(pairs.query), maps, supports, strict=True):
         weights = []
@@ -171,9 +172,9 @@ def test_ablation_cam_by_a_loop(model: EmbeddingModel, pairs: PairBatch, layer: 
 
 def test_ablation_takes_a_layer_whose_values_are_negative_too(model: EmbeddingModel, pairs: PairBatch) -> None:
     # stem.1 is a BatchNorm. Against 1e7, as the package has it, no channel would differ from another.
-    assert layer_maps(model, pairs.query, "stem.1").min() < 0
+    assert layer_features(model, pairs.query, "stem.1").min() < 0
     head = LayerHead(model, "stem.1")
-    maps, supports = layer_maps(model, pairs.query, "stem.1"), embeddings_of(model, pairs.support)
+    maps, supports = layer_features(model, pairs.query, "stem.1"), embeddings_of(model, pairs.support)
     cams = []
     for own, support in zip(maps, supports, strict=True):
         changed = own.repeat(len(own) + 1, 1, 1, 1)

@@ -8,7 +8,7 @@ from torch.nn.functional import cosine_similarity
 
 from tasks.errors import InputError
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import embeddings_of
+from tasks.judging.layer_head import embeddings_of
 from tasks.judging.perturbation import occlusion, segment_ablation
 from tasks.metric.model import EmbeddingModel, normalise
 

@@ -8,8 +8,9 @@ from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, interpolate
 
+from tasks.explanation.feature_sfam import layer_features
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import embeddings_of, layer_maps
+from tasks.judging.layer_head import embeddings_of
 from tasks.judging.relevance_cam import feature_relevance, linear_layers, relevance_cam
 from tasks.metric.model import EmbeddingModel
 
@@ -27,7 +28,7 @@ def exact(make_model: Callable[..., EmbeddingModel]) -> EmbeddingModel:
 @pytest.fixture(scope="module")
 def pooled(model: EmbeddingModel, pairs: PairBatch) -> Tensor:
     """The queries' last maps, pooled; `exact` has the same weights."""
-    return layer_maps(model, pairs.query, "layer4").double().mean(dim=(2, 3))
+    return layer_features(model, pairs.query, "layer4").double().mean(dim=(2, 3))
 
 
 def drawn(*shape: int) -> Tensor:
@@ -118,7 +119,7 @@ def test_without_an_embedder_the_products_of_the_features_are_the_relevance(
 
 
 def test_the_last_maps_are_weighed_whichever_layer_is_asked_for(model: EmbeddingModel, pairs: PairBatch) -> None:
-    maps = layer_maps(model, pairs.query, "layer4")
+    maps = layer_features(model, pairs.query, "layer4")
     relevance = feature_relevance(model, maps.mean(dim=(2, 3)), embeddings_of(model, pairs.support))
     for layer in ("layer3", "layer4"):
         got = relevance_cam(model, pairs, layer)

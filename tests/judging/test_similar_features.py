@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from tasks.explanation.feature_sfam import layer_features
 from tasks.explanation.sfam import explain_pairs
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_maps import layer_maps
 from tasks.judging.similar_features import sfam, sfam_of_features
 from tasks.metric.model import EmbeddingModel
 
@@ -32,7 +32,7 @@ def test_the_query_s_sfam_at_the_picture_s_size(model: EmbeddingModel, pairs: Pa
 
 @pytest.mark.parametrize("layer", ["layer3", "layer4"])
 def test_scores_of_pooled_features_weigh_the_maps(model: EmbeddingModel, pairs: PairBatch, layer: str) -> None:
-    query, support = (layer_maps(model, part, layer).double().numpy() for part in (pairs.query, pairs.support))
+    query, support = (layer_features(model, part, layer).double().numpy() for part in (pairs.query, pairs.support))
     cosine, euclidean = [], []
     for own, other in zip(query, support, strict=True):
         q, s = own.mean(axis=(1, 2)), other.mean(axis=(1, 2))

@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tasks.judging.layer_maps import LayerHead, at_picture_size, embeddings_of, last_layer, layer_maps, stages_around
+from tasks.explanation.feature_sfam import layer_features
+from tasks.judging.layer_head import LayerHead, at_picture_size, embeddings_of, last_layer, stages_around
 from tasks.metric.model import EmbeddingModel, ModelSpec, build_model, normalise
 
 
@@ -18,9 +19,9 @@ def test_the_maps_are_those_that_the_layer_makes(model: EmbeddingModel) -> None:
     with torch.no_grad():
         embeddings = model(normalise(pictures(2)))
     handle.remove()
-    torch.testing.assert_close(layer_maps(model, pictures(2), "layer2"), seen[0])
+    torch.testing.assert_close(layer_features(model, pictures(2), "layer2"), seen[0])
     torch.testing.assert_close(embeddings_of(model, pictures(2)), embeddings)
-    assert not layer_maps(model, pictures(2), "layer2").requires_grad
+    assert not layer_features(model, pictures(2), "layer2").requires_grad
 
 
 @pytest.mark.parametrize("unit", [1.0, 16.0])
@@ -28,14 +29,14 @@ def test_the_maps_are_those_that_the_layer_makes(model: EmbeddingModel) -> None:
 def test_the_head_goes_on_from_the_maps(model: EmbeddingModel, layer: str, unit: float) -> None:
     # Behind stem.1 comes a ReLU; in torchvision's VGGs it writes in place.
     head = LayerHead(model, layer, unit)
-    maps = layer_maps(model, pictures(2), layer)
+    maps = layer_features(model, pictures(2), layer)
     torch.testing.assert_close(head(maps / unit), embeddings_of(model, pictures(2)))
-    torch.testing.assert_close(layer_maps(model, pictures(2), layer), maps)
+    torch.testing.assert_close(layer_features(model, pictures(2), layer), maps)
 
 
 def test_a_stage_that_writes_in_place_does_not_change_the_maps() -> None:
     vgg = build_model(ModelSpec(trunk="vgg11_bn", embedding=4))
-    maps = layer_maps(vgg, pictures(1), "features.26")
+    maps = layer_features(vgg, pictures(1), "features.26")
     kept = maps.clone()
     assert kept.min() < 0  # a BatchNorm's, with a ReLU behind it
     torch.testing.assert_close(LayerHead(vgg, "features.26")(maps), embeddings_of(vgg, pictures(1)))
@@ -53,7 +54,7 @@ def test_the_head_is_a_copy_that_does_not_learn(model: EmbeddingModel) -> None:
 
 def test_maps_made_where_gradients_are_off_can_have_gradients_later(model: EmbeddingModel) -> None:
     with torch.inference_mode():
-        maps = layer_maps(model, pictures(1), "layer3")
+        maps = layer_features(model, pictures(1), "layer3")
     assert not maps.is_inference()
     maps.requires_grad_()
     assert torch.autograd.grad(LayerHead(model, "layer3")(maps).sum(), maps)[0].abs().max() > 0

@@ -1,4 +1,4 @@
-"""A layer's feature maps, the network behind them, and maps brought to the pictures' size."""
+"""The network behind a layer as one of its own, and maps brought to the pictures' size."""
 
 import copy
 
@@ -34,28 +34,6 @@ def normalised(model: EmbeddingModel, pictures: Tensor) -> Tensor:
     """uint8 [n, 3, h, w] to the model's input, on its device. Never an inference tensor: gradients may follow."""
     with torch.inference_mode(False):
         return normalise(pictures.to(next(model.parameters()).device))
-
-
-def layer_maps(model: EmbeddingModel, pictures: Tensor, layer: str) -> Tensor:
-    """A layer's feature maps, without a gradient.
-
-    Args:
-        model: in evaluation mode.
-        pictures: uint8 [n, 3, h, w].
-        layer: name of the stage.
-
-    Returns:
-        float32 [n, c, h', w'], on the model's device.
-
-    Raises:
-        ValueError: there is no such stage.
-    """
-    before, _ = stages_around(model, layer)
-    with torch.inference_mode(False), torch.no_grad():
-        x = normalised(model, pictures)
-        for stage in before:
-            x = stage(x)
-        return x
 
 
 def embeddings_of(model: EmbeddingModel, pictures: Tensor) -> Tensor:
