@@ -17,6 +17,8 @@ import typer
 
 from flows import cli_options as shared
 from flows.cli_judge import judge
+from flows.cli_model import decision_choice, open_model
+from flows.cli_search import search
 from flows.cli_study import reproduce
 from infra.processes import ServerError
 from tasks.errors import InputError
@@ -199,7 +201,7 @@ def train(
         }
         options = TrainingOptions(**given)
         parameters = TrainParameters(
-            store=store, tree=tree, out=out, options=options, controls=controls, decision=_decision(decision)
+            store=store, tree=tree, out=out, options=options, controls=controls, decision=decision_choice(decision)
         )
         outcome = train_tree.with_options(task_runner=runner_for(parameters, load_settings()))(parameters)
         typer.echo(f"model: {Path(outcome['out']) / 'model'} and {outcome['model_uri']}")
@@ -225,7 +227,7 @@ def evaluate(
     from tasks.segments.store import open_store
 
     settings = load_settings()
-    choice, trained = _decision(decision), _open_model(model)
+    choice, trained = decision_choice(decision), open_model(model)
     used = trained.decision if choice == "auto" else choice
     nodes = {}
     for name, figures in evaluate_tree(trained, open_store(store), settings.decoded):
@@ -256,7 +258,7 @@ def explain(
     """Why two photos are alike: the tree of distances with a map at every node."""
     from tasks.explanation.explain_photos import explain_photos
 
-    choice, trained = _decision(decision), _open_model(model)
+    choice, trained = decision_choice(decision), open_model(model)
     if choice != "auto":
         trained = replace(trained, decision=choice)
     explanation = explain_photos(trained, (photo_a, photo_b), (mask_a, mask_b), out)
@@ -266,6 +268,9 @@ def explain(
             f"closer than {100 - explanation.percentile:.0f} % of the pairs in the validation data"
         )
     typer.echo(f"page: {out / 'index.html'}")
+
+
+app.command(epilog="Example: heml search a.jpg --model run/model --store portraits --node hair --out hair")(search)
 
 
 @app.command(epilog="Example: heml export --store portraits --node hair --out hair --tree demo")
@@ -332,15 +337,6 @@ def _prefect() -> Iterator[None]:
         yield
 
 
-def _open_model(model: str) -> Any:
-    from infra.settings import load_settings
-    from infra.tracking import fetch_model
-    from tasks.metric.trained_tree import open_trained_tree
-
-    settings = load_settings()
-    return open_trained_tree(fetch_model(model, settings), settings.torch_device)
-
-
 def _spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> Any:
     from tasks.segments.portraits import PortraitSpec
 
@@ -352,14 +348,6 @@ def _spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> A
 def _first(error: Any) -> str:
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r}"
-
-
-def _decision(name: str) -> Any:
-    from tasks.metric.decision import DECISION_CHOICES
-
-    if name not in DECISION_CHOICES:
-        raise InputError(f"unknown decision {name!r}: one of {', '.join(DECISION_CHOICES)}")
-    return name
 
 
 def _write_json(path: Path | None, value: dict[str, Any]) -> None:

@@ -266,9 +266,30 @@ class SegmentStore:
         for path in self._paths(split):
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
-                    for row in batch.to_pylist():
-                        image, mask = row.pop("image"), row.pop("mask")
-                        yield Row(image=image["bytes"], image_path=image["path"], mask=mask["bytes"], **row)
+                    yield from map(_row, batch.to_pylist())
+
+    def at(self, numbers: Sequence[int]) -> list[Row]:
+        """Some images by their number in the store's order, training split first; only their row groups are read.
+
+        Raises:
+            ValueError: there is no such number.
+        """
+        found: dict[int, Row] = {}
+        first = 0
+        for path, header in self.shards:
+            if any(first <= number < first + header.rows for number in numbers):
+                with pq.ParquetFile(path) as file:
+                    for group in range(file.num_row_groups):
+                        end = first + file.metadata.row_group(group).num_rows
+                        if inside := sorted({number for number in numbers if first <= number < end}):
+                            rows = file.read_row_group(group).take([number - first for number in inside]).to_pylist()
+                            found |= zip(inside, map(_row, rows), strict=True)
+                        first = end
+            else:
+                first += header.rows
+        if missing := set(numbers) - set(found):
+            raise ValueError(f"the store has the images 0 to {first - 1}; got {min(missing)}")
+        return [found[number] for number in numbers]
 
     def _paths(self, split: Split) -> list[Path]:
         return [path for path, _ in self.shards if path.parent.name == f"split={split}"]
@@ -295,6 +316,11 @@ def open_store(path: Path) -> SegmentStore:
     if any((header.classes, header.source) != (shards[0][1].classes, shards[0][1].source) for _, header in shards):
         raise InputError(f"the shards of {path} have different class tables or sources: make the store in a new folder")
     return SegmentStore(path, shards)
+
+
+def _row(fields: dict[str, Any]) -> Row:
+    image, mask = fields.pop("image"), fields.pop("mask")
+    return Row(image=image["bytes"], image_path=image["path"], mask=mask["bytes"], **fields)
 
 
 def _digest(rows: Sequence[Row]) -> str:

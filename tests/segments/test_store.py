@@ -310,3 +310,33 @@ def test_the_key_and_the_notes_are_not_part_of_the_digest(tmp_path: Path) -> Non
     other = whole_store(tmp_path / "other", key="k2", notes={"a": 2})
     assert one.digest == other.digest
     assert len(one.digest) == len(hashlib.sha256().hexdigest())
+
+
+def test_some_images_are_read_by_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_A_GROUP", 2)
+    written(tmp_path, [made_row(name) for name in "abcde"], parts=2)
+    written(tmp_path, [made_row(name, group="g") for name in "fg"], part=1, parts=2)
+    written(tmp_path, [made_row(name, split="validation") for name in "hij"])
+    store = open_store(tmp_path)
+    rows = [*store.iterate("train"), *store.iterate("validation")]
+    for numbers in ([9, 0, 4, 5, 4], [7], [], list(range(10))):
+        assert store.at(numbers) == [rows[number] for number in numbers]
+    for outside in (10, -1):
+        with pytest.raises(ValueError, match=f"the images 0 to 9; got {outside}"):
+            store.at([3, outside])
+
+
+def test_only_the_row_groups_of_the_images_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS_A_GROUP", 2)
+    written(tmp_path, [made_row(name) for name in "abcde"])
+    written(tmp_path, [made_row("f", split="validation")])
+    read: list[int] = []
+    whole = pq.ParquetFile.read_row_group
+
+    def counted(file: Any, group: int) -> Any:
+        read.append(group)
+        return whole(file, group)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    assert [row.image_id for row in open_store(tmp_path).at([3, 2])] == ["d", "c"]
+    assert read == [1]

@@ -1,0 +1,42 @@
+"""The command `heml search`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import cli_options as shared
+from flows.cli_model import decision_choice, open_model
+
+
+def search(
+    photo: Annotated[Path, typer.Argument(help="a photo")],
+    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
+    node: Annotated[str, typer.Option(help="by which node of the tree, such as hair")],
+    out: Annotated[Path, typer.Option(help="folder of search.png and search.json")],
+    top: Annotated[int, typer.Option(help="so many photos")] = 12,
+    mask: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
+    decision: shared.Decision = "auto",
+) -> None:
+    """The most similar photos of a store by one part. An index is built once and kept beside the store."""
+    from infra.settings import load_settings  # noqa: PLC0415 (`heml --help` must not wait for it)
+    from tasks.explanation.plain_text import drawable  # noqa: PLC0415 (imports matplotlib)
+    from tasks.explanation.search_files import search_file  # noqa: PLC0415 (imports torch: seconds)
+    from tasks.segments.store import open_store  # noqa: PLC0415 (imports pyarrow)
+
+    choice, trained = decision_choice(decision), open_model(model)
+    searched = search_file(
+        trained,
+        open_store(store),
+        photo,
+        mask,
+        node,
+        out,
+        decision=choice,
+        top=top,
+        decoded=load_settings().decoded,
+    )
+    for rank, found in enumerate(searched.found, start=1):
+        typer.echo(f"{rank:>3}  {found.distance:<#9.3g}  {drawable(found.image_id)}  {drawable(found.label)}")
+    typer.echo(f"{node}, {searched.decision} decision, {searched.images} photos; sheet: {out / 'search.png'}")
