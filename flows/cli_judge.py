@@ -14,6 +14,7 @@ def judge(
     out: Annotated[Path, typer.Option(help="folder of judgement.md and judgement.json")],
     node: Annotated[str, typer.Option(help="whose maps; by default the root's")] = "",
     segment: Annotated[str | None, typer.Option(help="where maps should lie: a class or leaf; else any leaf's")] = None,
+    avsl: Annotated[Path | None, typer.Option(help="weights of an AVSL baseline, to judge its maps too")] = None,
     pairs: Annotated[int, typer.Option(help="pairs of validation photos, half of one label")] = 300,
     seed: Annotated[int, typer.Option(help="of all that is random")] = 0,
 ) -> None:
@@ -29,6 +30,6 @@ def judge(
         from infra.settings import load_settings  # noqa: PLC0415 (after the server has started, as above)
 
         parameters = JudgeParameters(
-            model=model, store=store, out=out, node=node, segment=segment, pairs=pairs, seed=seed
+            model=model, store=store, out=out, node=node, segment=segment, avsl=avsl, pairs=pairs, seed=seed
         )
         judge_maps.with_options(task_runner=task_runner(load_settings()))(parameters)

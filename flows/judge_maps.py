@@ -37,6 +37,7 @@ def judge_maps(parameters: JudgeParameters) -> list[str]:
             store=str(store.path),
             node=parameters.node,
             segment=parameters.segment,
+            avsl=str(parameters.avsl.resolve()) if parameters.avsl else None,
             pairs=parameters.pairs,
             seed=parameters.seed,
             device=settings.torch_device,

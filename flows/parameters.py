@@ -154,6 +154,7 @@ class JudgeParameters(Parameters):
     out: Path = Field(description="folder of judgement.md and judgement.json")
     node: str = Field("", description="the node whose maps are judged; empty for the root")
     segment: str | None = Field(None, description="class or leaf for energy and pointing; else all of the tree's")
+    avsl: Path | None = Field(None, description="weights of an AVSL baseline with the tree's trunk and embedding")
     pairs: int = Field(300, ge=2, description="pairs of photos, half of one label")
     seed: int = Field(0, ge=0, description="of all that is random")
 

@@ -24,6 +24,7 @@ class JudgeRun:
         store: folder of the segment store.
         node: the node's name; empty for the root.
         segment: the class or leaf that energy and pointing are counted in; None for all of the tree's.
+        avsl: weights of an AVSL baseline, or None.
         pairs: how many.
         seed: of all that is random.
         device: "cpu" or "cuda".
@@ -37,6 +38,7 @@ class JudgeRun:
     store: str
     node: str
     segment: str | None
+    avsl: str | None
     pairs: int
     seed: int
     device: str
@@ -66,6 +68,7 @@ def judge_maps(run: JudgeRun) -> list[str]:
         pairs=run.pairs,
         seed=run.seed,
         segment=run.segment,
+        avsl=Path(run.avsl) if run.avsl else None,
         on_method=get_run_logger().info,
     )
     folder = Path(run.out)

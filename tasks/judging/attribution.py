@@ -39,8 +39,8 @@ class PairBatch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attribution:
-    """A method that says which pixels of the query make its embedding similar to the support's.
+class Method:
+    """What is said of a method that makes maps.
 
     Attributes:
         name: such as "grad-cam-cosine".
@@ -48,10 +48,6 @@ class Attribution:
         given_masks: whether it sees the label maps.
         gradient: whether it is a CAM of Grad-CAM's family: channel weights from the gradient of a score.
         floor: whether it is a floor, which knows nothing of the pair: what a map must beat.
-        attribute: model in evaluation mode, pairs, name of the stage to explain (`flattened_stages`) to float32
-            [n, h, w] on the CPU at the pictures' size: finite, of any scale, larger where a pixel is more responsible
-            for the cosine of the embeddings with the support's held fixed. A pair's map does not depend on the other
-            pairs. The model is left as it was. ValueError if there is no such stage.
     """
 
     name: str
@@ -59,4 +55,17 @@ class Attribution:
     given_masks: bool
     gradient: bool
     floor: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution(Method):
+    """A method that says which pixels of the query make its embedding similar to the support's.
+
+    Attributes:
+        attribute: model in evaluation mode, pairs, name of the stage to explain (`flattened_stages`) to float32
+            [n, h, w] on the CPU at the pictures' size: finite, of any scale, larger where a pixel is more responsible
+            for the cosine of the embeddings with the support's held fixed. A pair's map does not depend on the other
+            pairs. The model is left as it was. ValueError if there is no such stage.
+    """
+
     attribute: Callable[[EmbeddingModel, PairBatch, str], Tensor]

@@ -1,6 +1,6 @@
 """Insertion and deletion: how the similarity of a pair changes as the query's pixels come or go in a map's order.
 
-After Petsiuk et al., RISE (BMVC 2018), with the cosine to a fixed support in the place of a class score (our reading).
+After Petsiuk et al., RISE (BMVC 2018), with the similarity to a fixed support in place of a class score (our reading).
 A map is the better, the faster the similarity rises as its first pixels are inserted, and falls as they are deleted.
 """
 
@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tasks.judging.similarity import embed_pictures
-from tasks.metric.model import EmbeddingModel, normalise
+from tasks.judging.similarity import Scorer
+from tasks.metric.model import normalise
 
 Mode = Literal["insertion", "deletion"]
 STEPS = 16  # shares of the pixels: 0, 1/16, ..., 1
@@ -21,7 +21,7 @@ class Curves(NamedTuple):
     """Curves of one mode.
 
     Attributes:
-        similarity: float32 [n, STEPS + 1], cosine at each share of inserted or deleted pixels.
+        similarity: float32 [n, STEPS + 1], at each share of inserted or deleted pixels.
         area: float32 [n], under the curve over [0, 1] by trapezoids, in [-1, 1].
         normalised_area: float32 [n], of the curve scaled to [0, 1] by its own minimum and maximum; NaN for a constant
             one.
@@ -32,7 +32,7 @@ class Curves(NamedTuple):
     normalised_area: Tensor
 
 
-def similarity_curves(model: EmbeddingModel, query: Tensor, support: Tensor, maps: Tensor, mode: Mode) -> Curves:
+def similarity_curves(scores: Scorer, query: Tensor, maps: Tensor, mode: Mode) -> Curves:
     """Insert or delete the query's pixels, those with the highest value in the map first.
 
     Insertion starts from the blurred query, deletion ends in the mean colour that pictures are normalised by. Pixels of
@@ -40,9 +40,8 @@ def similarity_curves(model: EmbeddingModel, query: Tensor, support: Tensor, map
     nor columns go first.
 
     Args:
-        model: in evaluation mode.
+        scores: of the similarity to each query's support.
         query: uint8 [n, 3, h, w].
-        support: uint8 [n, 3, h, w].
         maps: float [n, h, w], finite, of the queries.
         mode: "insertion" or "deletion".
 
@@ -56,12 +55,11 @@ def similarity_curves(model: EmbeddingModel, query: Tensor, support: Tensor, map
     ranks = pixel_ranks(maps)
     pictures = normalise(query)
     other = torch.zeros_like(pictures) if mode == "deletion" else blurred(pictures)
-    target = nn.functional.normalize(embed_pictures(model, normalise(support)), dim=1)
     values = []
     for step in range(STEPS + 1):
         first = (ranks < step / STEPS)[:, None]
         shown = torch.where(first, other, pictures) if mode == "deletion" else torch.where(first, pictures, other)
-        values.append((nn.functional.normalize(embed_pictures(model, shown), dim=1) * target).sum(dim=1))
+        values.append(scores(shown))
     similarity = torch.stack(values, dim=1)
     low, high = similarity.amin(dim=1), similarity.amax(dim=1)
     area = torch.trapezoid(similarity, dx=1 / STEPS, dim=1)

@@ -1,24 +1,29 @@
 """Judge attributions against each other: the same pairs, the same model, every measure (method: SFAM, judging maps)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.judging.attribution import Attribution, PairBatch
+from tasks.judging.attribution import Attribution, Method, PairBatch
+from tasks.judging.avsl_attribution import avsl_attribution
 from tasks.judging.curves import similarity_curves
 from tasks.judging.localisation import energy_in_segment, pointing_game
 from tasks.judging.masked import masked_similarity
-from tasks.judging.sanity import PASSES_BELOW, Direction, cascade
+from tasks.judging.sanity import PASSES_BELOW, CascadeStep, Direction, Model, cascade
+from tasks.judging.similarity import Scorer, avsl_scorer, cosine_scorer
+from tasks.metric.avsl_model import AVSLModel
 from tasks.metric.compare import Difference
 from tasks.metric.model import EmbeddingModel
 from tasks.metric.precision import bootstrap_interval
 
 BATCH = 32
 SANITY_PAIRS = 12
+AVSL = Method(name="avsl", title="AVSL (its own model)", given_masks=False, gradient=False, floor=False)
 DIRECTIONS: tuple[Direction, ...] = ("top-down", "bottom-up")
 
 
@@ -94,12 +99,12 @@ class Judged:
     """One method's figures.
 
     Attributes:
-        attribution: the method.
+        method: whose.
         values: measure to each pair's figure, float64 [pairs]; NaN where it is not defined.
         sanity: by direction.
     """
 
-    attribution: Attribution
+    method: Method
     values: Mapping[str, NDArray[np.float64]]
     sanity: Mapping[Direction, Sanity]
 
@@ -137,19 +142,29 @@ def judge(
         attributions: the methods.
         on_method: called with each method's name before it runs.
     """
-    few = PairBatch(
-        query=pairs.query[:SANITY_PAIRS],
-        support=pairs.support[:SANITY_PAIRS],
-        label_maps=pairs.label_maps[:SANITY_PAIRS],
-        seed=pairs.seed,
-    )
+    scores = cosine_scorer(model, pairs.support)
     judged = []
     for attribution in attributions:
         on_method(attribution.name)
-        values = measure_maps(model, pairs, segment, maps_of(attribution, model, pairs, layer))
-        sanity = {direction: _sanity(attribution, model, few, layer, direction) for direction in DIRECTIONS}
-        judged.append(Judged(attribution=attribution, values=values, sanity=sanity))
+        values = measure_maps(scores, pairs.query, segment, maps_of(attribution, model, pairs, layer))
+        sanity = _sanities(model, partial(_maps_of_first, attribution, pairs, layer), pairs.seed)
+        judged.append(Judged(method=attribution, values=values, sanity=sanity))
     return judged
+
+
+def judge_avsl(model: AVSLModel, pairs: PairBatch, segment: Tensor) -> Judged:
+    """The same of AVSL's own maps, under its own similarity.
+
+    Args:
+        model: in evaluation mode.
+        pairs: n pairs.
+        segment: bool [n, h, w].
+    """
+    maps = avsl_attribution(model, pairs.query, pairs.support)
+    few = _first(pairs)
+    sanity = _sanities(model, lambda changed: avsl_attribution(changed, few.query, few.support), pairs.seed)
+    values = measure_maps(avsl_scorer(model, pairs.support), pairs.query, segment, maps)
+    return Judged(method=AVSL, values=values, sanity=sanity)
 
 
 def maps_of(attribution: Attribution, model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor:
@@ -166,23 +181,21 @@ def maps_of(attribution: Attribution, model: EmbeddingModel, pairs: PairBatch, l
     return torch.cat(maps)
 
 
-def measure_maps(
-    model: EmbeddingModel, pairs: PairBatch, segment: Tensor, maps: Tensor
-) -> dict[str, NDArray[np.float64]]:
+def measure_maps(scores: Scorer, query: Tensor, segment: Tensor, maps: Tensor) -> dict[str, NDArray[np.float64]]:
     """Every measure of the maps of the queries.
 
     Args:
-        model: in evaluation mode.
-        pairs: n pairs.
+        scores: of the similarity to each query's support.
+        query: uint8 [n, 3, h, w].
         segment: bool [n, h, w].
         maps: float32 [n, h, w].
 
     Returns:
         Measure to float64 [n]; NaN where it is not defined.
     """
-    deletion = similarity_curves(model, pairs.query, pairs.support, maps, "deletion")
-    insertion = similarity_curves(model, pairs.query, pairs.support, maps, "insertion")
-    masked = masked_similarity(model, pairs.query, pairs.support, maps)
+    deletion = similarity_curves(scores, query, maps, "deletion")
+    insertion = similarity_curves(scores, query, maps, "insertion")
+    masked = masked_similarity(scores, query, maps)
     found = {
         "deletion": deletion.area,
         "deletion_normalised": deletion.normalised_area,
@@ -203,10 +216,25 @@ def best_of(judged: Sequence[Judged], measure: str) -> Judged | None:
     return judged[max(known, key=lambda pair: (pair[0], -pair[1]))[1]] if known else None
 
 
-def _sanity(
-    attribution: Attribution, model: EmbeddingModel, pairs: PairBatch, layer: str, direction: Direction
-) -> Sanity:
-    steps = list(cascade(model, lambda changed: maps_of(attribution, changed, pairs, layer), direction, pairs.seed))
+def _first(pairs: PairBatch) -> PairBatch:
+    return PairBatch(
+        query=pairs.query[:SANITY_PAIRS],
+        support=pairs.support[:SANITY_PAIRS],
+        label_maps=pairs.label_maps[:SANITY_PAIRS],
+        seed=pairs.seed,
+    )
+
+
+def _maps_of_first(attribution: Attribution, pairs: PairBatch, layer: str, model: EmbeddingModel) -> Tensor:
+    return maps_of(attribution, model, _first(pairs), layer)
+
+
+def _sanities(model: Model, maps: Callable[[Model], Tensor], seed: int) -> dict[Direction, Sanity]:
+    return {direction: _sanity(cascade(model, maps, direction, seed)) for direction in DIRECTIONS}
+
+
+def _sanity(cascaded: Iterator[CascadeStep]) -> Sanity:
+    steps = list(cascaded)
     correlations = [step.rank_correlation[~step.rank_correlation.isnan()] for step in steps]
     return Sanity(
         stages=tuple(step.stage for step in steps),

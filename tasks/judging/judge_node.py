@@ -1,7 +1,7 @@
 """Judge the maps of one node of a trained tree, on pairs of a store's validation photos."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from tasks.errors import InputError
 from tasks.explanation.sfam import explained_layer
 from tasks.explanation.table import Table
 from tasks.judging.attribution import Attribution, PairBatch
-from tasks.judging.judge import MEASURES, Judged, judge
+from tasks.judging.judge import MEASURES, Judged, judge, judge_avsl
 from tasks.judging.judgement_table import judgement_tables
 from tasks.judging.pairs import draw_pairs
+from tasks.metric.avsl_model import AVSLModel, build_avsl
+from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.training_data import split_view
 from tasks.segments.compose import present
@@ -57,11 +59,11 @@ class Judgement:
         """Plain values, for JSON."""
         facts = {name: getattr(self, name) for name in ("node", "layer", "segment", "pairs", "seed", "size", "source")}
         methods = {
-            row.attribution.name: {
-                "title": row.attribution.title,
-                "given_masks": row.attribution.given_masks,
-                "gradient": row.attribution.gradient,
-                "floor": row.attribution.floor,
+            row.method.name: {
+                "title": row.method.title,
+                "given_masks": row.method.given_masks,
+                "gradient": row.method.gradient,
+                "floor": row.method.floor,
                 "measures": {name: (found := row.estimate(name)) and asdict(found) for name in MEASURES},
                 "sanity": {direction: asdict(found) for direction, found in row.sanity.items()},
                 "passes_sanity": row.passes_sanity,
@@ -81,6 +83,7 @@ def judge_node(
     pairs: int,
     seed: int,
     segment: str | None = None,
+    avsl: Path | None = None,
     on_method: Callable[[str], None] = lambda name: None,
 ) -> Judgement:
     """Judge the maps of a node.
@@ -94,6 +97,8 @@ def judge_node(
         pairs: how many.
         seed: of their draw and of what is random in methods and cascades.
         segment: the class or leaf that energy and pointing are counted in; None for all that the tree's leaves show.
+        avsl: weights of a ProxyAnchor-AVSL baseline that was trained beside the root (`best.safetensors`), whose own
+            maps are judged too; its trunk, embedding and size are the tree's.
         on_method: called with each method's name before it runs.
 
     Raises:
@@ -122,6 +127,10 @@ def judge_node(
         )
     layer = explained_layer(model.to(options.device), options.size)
     inside = torch.isin(label_maps, torch.tensor(class_ids, dtype=torch.uint8))
+    judged = judge(model, batch, inside, layer, attributions, on_method)
+    if avsl is not None:
+        on_method("avsl")
+        judged.append(judge_avsl(_avsl(avsl, trained).to(options.device), batch, inside))
     return Judgement(
         node=node,
         layer=layer,
@@ -129,9 +138,24 @@ def judge_node(
         pairs=pairs,
         seed=seed,
         size=options.size,
-        judged=tuple(judge(model, batch, inside, layer, attributions, on_method)),
+        judged=tuple(judged),
         source=store.source,
     )
+
+
+def _avsl(weights: Path, trained: TrainedTree) -> AVSLModel:
+    state = load_checkpoint(weights)
+    spec = replace(trained.options.model, weights="none")
+    try:
+        model = build_avsl(spec, len(state["proxies"]))
+        model.load_state_dict(state)
+    except (KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{weights} does not fit AVSL with the trunk {spec.trunk} and {spec.embedding} dimensions: {reason}; "
+            "give best.safetensors of a baseline with the tree's trunk and embedding"
+        ) from None
+    return model
 
 
 def _segment(trained: TrainedTree, store: SegmentStore, segment: str | None) -> tuple[tuple[str, ...], list[int]]:

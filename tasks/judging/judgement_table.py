@@ -48,11 +48,11 @@ def _measures(judged: Sequence[Judged], notes: Sequence[str]) -> Table:
 
 def _against(judged: Sequence[Judged], notes: Sequence[str]) -> list[Table]:
     """SFAM minus every other method, pair by pair."""
-    sfam = next((row for row in judged if row.attribution.name == SFAM), None)
+    sfam = next((row for row in judged if row.method.name == SFAM), None)
     if sfam is None:
         return []
     others = [row for row in judged if row is not sfam]
-    best = {measure: best_of([row for row in others if row.attribution.gradient], measure) for measure in MEASURES}
+    best = {measure: best_of([row for row in others if row.method.gradient], measure) for measure in MEASURES}
     return [
         Table(
             name="sfam-against",
@@ -109,9 +109,9 @@ def _sanity(judged: Sequence[Judged], notes: Sequence[str]) -> Table:
 
 
 def _name(row: Judged) -> str:
-    marks = {"given the masks": row.attribution.given_masks, "floor": row.attribution.floor}
+    marks = {"given the masks": row.method.given_masks, "floor": row.method.floor}
     said = ", ".join(mark for mark, holds in marks.items() if holds)
-    return row.attribution.title + (f" ({said})" if said else "")
+    return row.method.title + (f" ({said})" if said else "")
 
 
 def _estimate(row: Judged, measure: str) -> str:

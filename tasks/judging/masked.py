@@ -1,17 +1,17 @@
 """Average drop and increase: what the similarity does when the query is multiplied by its map.
 
-After Chattopadhay et al., Grad-CAM++ (WACV 2018), with the cosine to a fixed support in the place of a class score (our
-reading).
+After Chattopadhay et al., Grad-CAM++ (WACV 2018), with the similarity to a fixed support in place of a class score
+(our reading).
 """
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tasks.explanation.sfam import to_unit_range
-from tasks.judging.similarity import embed_pictures
-from tasks.metric.model import EmbeddingModel, normalise
+from tasks.judging.similarity import Scorer
+from tasks.metric.model import normalise
 
 
 class MaskedSimilarity(NamedTuple):
@@ -26,18 +26,15 @@ class MaskedSimilarity(NamedTuple):
     increase: Tensor
 
 
-def masked_similarity(model: EmbeddingModel, query: Tensor, support: Tensor, maps: Tensor) -> MaskedSimilarity:
+def masked_similarity(scores: Scorer, query: Tensor, maps: Tensor) -> MaskedSimilarity:
     """Multiply the normalised query by its map, scaled to [0, 1]: where the map is 0, the mean colour stands.
 
     Args:
-        model: in evaluation mode.
+        scores: of the similarity to each query's support.
         query: uint8 [n, 3, h, w].
-        support: uint8 [n, 3, h, w].
         maps: float [n, h, w], finite, of the queries.
     """
     pictures = normalise(query)
-    embedded = (embed_pictures(model, part) for part in (pictures, pictures * to_unit_range(maps)[:, None]))
-    target = embed_pictures(model, normalise(support))
-    before, after = (nn.functional.cosine_similarity(part, target) for part in embedded)
+    before, after = (scores(part) for part in (pictures, pictures * to_unit_range(maps)[:, None]))
     drop = (before - after).clamp(min=0) / before
     return MaskedSimilarity(drop=torch.where(before > 0, drop, torch.nan), increase=(after > before).float())

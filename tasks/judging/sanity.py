@@ -6,13 +6,14 @@ layers' own initialisation, BatchNorm statistics included.
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from tasks.explanation.sfam import to_unit_range
+from tasks.metric.avsl_model import AVSLModel
 from tasks.metric.model import EmbeddingModel
 from tasks.metric.seeding import seeded
 from tasks.metric.trunks import flattened_stages
@@ -20,6 +21,7 @@ from tasks.metric.trunks import flattened_stages
 Direction = Literal["top-down", "bottom-up"]
 PASSES_BELOW = 0.3  # mean rank correlation to the original map once all is random (our reading)
 EMBEDDER = "embedder"
+Model = TypeVar("Model", EmbeddingModel, AVSLModel)
 
 
 class CascadeStep(NamedTuple):
@@ -36,9 +38,7 @@ class CascadeStep(NamedTuple):
     structural_similarity: Tensor
 
 
-def cascade(
-    model: EmbeddingModel, maps_of: Callable[[EmbeddingModel], Tensor], direction: Direction, seed: int
-) -> Iterator[CascadeStep]:
+def cascade(model: Model, maps_of: Callable[[Model], Tensor], direction: Direction, seed: int) -> Iterator[CascadeStep]:
     """Randomise stage after stage, from the embedder down or from the first stage up, and compare the maps.
 
     Args:
@@ -49,13 +49,19 @@ def cascade(
     """
     original = maps_of(model)
     changed = copy.deepcopy(model)
-    stages: list[tuple[str, nn.Module]] = [*flattened_stages(changed.trunk), (EMBEDDER, changed.embedder)]
-    stages = [(name, stage) for name, stage in stages if any(True for _ in stage.parameters())]
+    stages = _stages(changed)
     for number, (name, stage) in enumerate(reversed(stages) if direction == "top-down" else stages):
         with seeded(seed * 1_000 + number):
             randomise(stage)
         maps = maps_of(changed)
         yield CascadeStep(name, rank_correlations(original, maps), structural_similarities(original, maps))
+
+
+def _stages(model: EmbeddingModel | AVSLModel) -> list[tuple[str, nn.Module]]:
+    """Those that have weights, from the first up."""
+    embedder = model.embedders if isinstance(model, AVSLModel) else model.embedder
+    stages: list[tuple[str, nn.Module]] = [*flattened_stages(model.trunk), (EMBEDDER, embedder)]
+    return [(name, stage) for name, stage in stages if any(True for _ in stage.parameters())]
 
 
 def randomise(module: nn.Module) -> None:

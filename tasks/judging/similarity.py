@@ -1,21 +1,56 @@
-"""Embeddings of many changed pictures, in batches."""
+"""What is measured while a query's pixels change: its similarity to a fixed support."""
+
+import copy
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tasks.metric.model import EmbeddingModel, mixed_precision
+from tasks.judging.avsl_attribution import node_shares
+from tasks.metric.avsl_model import AVSLModel
+from tasks.metric.model import EmbeddingModel, mixed_precision, normalise
 
 FORWARD_BATCH = 256
+# Normalised queries, float [n, 3, h, w], to their similarities, float32 [n] on the CPU, each to its own support.
+Scorer = Callable[[Tensor], Tensor]
 
 
-@torch.inference_mode()
-def embed_pictures(model: EmbeddingModel, pictures: Tensor) -> Tensor:
-    """Normalised pictures, float [n, 3, h, w], to embeddings, float32 [n, d], on the CPU.
+def cosine_scorer(model: EmbeddingModel, support: Tensor) -> Scorer:
+    """The cosine of the embeddings.
 
     Args:
         model: in evaluation mode.
-        pictures: on any device.
+        support: uint8 [n, 3, h, w].
     """
+    fixed = _in_batches(model, model, normalise(support))
+    return lambda queries: nn.functional.cosine_similarity(_in_batches(model, model, queries), fixed)
+
+
+def avsl_scorer(model: AVSLModel, support: Tensor) -> Scorer:
+    """`1 - D / 2` of AVSL's distance D: the cosine, where every node of the last level is certain (our reading).
+
+    Args:
+        model: in evaluation mode.
+        support: uint8 [n, 3, h, w].
+    """
+
+    def embedded(part: Tensor) -> Tensor:
+        embeddings, certain, _ = model(part)
+        return torch.stack([embeddings, certain], dim=1)
+
+    similarity = copy.deepcopy(model.similarity).cpu()
+    fixed, certain = _in_batches(model, embedded, normalise(support)).unbind(1)
+
+    def score(queries: Tensor) -> Tensor:
+        own, own_certain = _in_batches(model, embedded, queries).unbind(1)
+        shares = node_shares(similarity, own_certain, certain)
+        return 1 - (shares * (own - fixed).square()).sum(dim=(1, 2)) / 2
+
+    return score
+
+
+@torch.inference_mode()
+def _in_batches(model: nn.Module, embed: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
     device = next(model.parameters()).device
     with mixed_precision(device.type):
-        return torch.cat([model(part.to(device)).cpu() for part in torch.split(pictures, FORWARD_BATCH)])
+        return torch.cat([embed(part.to(device)).cpu() for part in torch.split(pictures, FORWARD_BATCH)])

@@ -52,7 +52,7 @@ def test_the_tables_are_files_and_in_the_tracking_store(
         run(node="nose")
     with pytest.raises(InputError, match="no segment 'nose': one of"):
         run(segment="nose")
-    with pytest.raises(InputError, match="has no model: .*judge another one"):
+    with pytest.raises(InputError, match=r"has no model: .*judge another one"):
         run(node="spot")
 
 

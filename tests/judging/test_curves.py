@@ -5,6 +5,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from tasks.judging.curves import BLUR, STEPS, blurred, pixel_ranks, similarity_curves
+from tasks.judging.similarity import cosine_scorer
 from tasks.metric.model import EmbeddingModel, normalise
 
 
@@ -32,7 +33,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 def test_curves_by_a_loop_over_pixels(mode: str) -> None:
     query, support = pictures(2), pictures(2, seed=1)
     maps = torch.from_numpy(np.random.default_rng(2).normal(size=(2, 8, 8))).float()
-    got = similarity_curves(Identity(), query, support, maps, mode)  # type: ignore[arg-type]
+    got = similarity_curves(cosine_scorer(Identity(), support), query, maps, mode)  # type: ignore[arg-type]
     whole, target = normalise(query).numpy(), normalise(support).numpy()
     for i in range(2):
         order = sorted(np.ndindex(8, 8), key=lambda place: -maps[i][place].item())
@@ -65,7 +66,8 @@ def test_the_better_map_has_the_smaller_deletion_and_the_larger_insertion_area()
     right[..., 8:] = 1
     areas = {
         name: [
-            similarity_curves(Identity(), query, support, maps, mode).area.item() for mode in ("deletion", "insertion")
+            similarity_curves(cosine_scorer(Identity(), support), query, maps, mode).area.item()
+            for mode in ("deletion", "insertion")
         ]
         for name, maps in (("good", 1 - right), ("bad", right))
     }
@@ -87,7 +89,7 @@ def test_a_constant_curve_has_no_scaled_area() -> None:
     model = Identity()
     with torch.no_grad():
         model.weight.zero_()
-    got = similarity_curves(model, black, black, torch.zeros(1, 8, 8), "deletion")
+    got = similarity_curves(cosine_scorer(model, black), black, torch.zeros(1, 8, 8), "deletion")
     assert got.area.item() == 0
     assert got.normalised_area.isnan().all()
 
@@ -98,6 +100,8 @@ def test_a_blur_keeps_a_constant_and_the_mean_of_a_wide_picture() -> None:
 
 def test_maps_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"got \[1, 4, 4\] for \[1, 3, 8, 8\]"):
-        similarity_curves(Identity(), pictures(1), pictures(1), torch.zeros(1, 4, 4), "deletion")
+        similarity_curves(cosine_scorer(Identity(), pictures(1)), pictures(1), torch.zeros(1, 4, 4), "deletion")
     with pytest.raises(ValueError, match="finite maps"):
-        similarity_curves(Identity(), pictures(1), pictures(1), torch.full((1, 8, 8), torch.nan), "deletion")
+        similarity_curves(
+            cosine_scorer(Identity(), pictures(1)), pictures(1), torch.full((1, 8, 8), torch.nan), "deletion"
+        )

@@ -6,9 +6,12 @@ from torch import Tensor
 from tasks.explanation.sfam import explain_pairs, to_picture_size
 from tasks.judging import judge as module
 from tasks.judging.attribution import Attribution, PairBatch
+from tasks.judging.avsl_attribution import avsl_attribution
 from tasks.judging.curves import similarity_curves
-from tasks.judging.judge import MEASURES, Estimate, Judged, Sanity, best_of, judge, maps_of
+from tasks.judging.judge import MEASURES, Estimate, Judged, Sanity, best_of, judge, judge_avsl, maps_of
 from tasks.judging.localisation import energy_in_segment
+from tasks.judging.similarity import avsl_scorer, cosine_scorer
+from tasks.metric.avsl_model import build_avsl
 from tasks.metric.model import EmbeddingModel, ModelSpec, build_model
 
 
@@ -47,7 +50,7 @@ def test_every_method_is_measured_on_the_same_pairs(monkeypatch: pytest.MonkeyPa
         assert list(row.values) == list(MEASURES)
         assert all(values.shape == (5,) for values in row.values.values())
         np.testing.assert_allclose(row.values["energy"], energy_in_segment(maps, segment), rtol=1e-3)
-        areas = similarity_curves(model, pairs.query, pairs.support, maps, "deletion").area
+        areas = similarity_curves(cosine_scorer(model, pairs.support), pairs.query, maps, "deletion").area
         np.testing.assert_allclose(row.values["deletion"], areas, atol=5e-3)
     assert not judged[1].passes_sanity  # the same map whatever the weights
     assert judged[1].sanity["top-down"].rank_correlation == pytest.approx([1.0] * 7)
@@ -75,7 +78,7 @@ def judged_of(name: str, **values: list[float]) -> Judged:
     empty = {measure: np.full(3, np.nan) for measure in MEASURES}
     own = {measure: np.array(figures) for measure, figures in values.items()}
     sanity = Sanity(stages=("all",), rank_correlation=(0.1,), structural_similarity=(0.2,))
-    return Judged(attribution=method(name, sfam), values={**empty, **own}, sanity={"top-down": sanity})
+    return Judged(method=method(name, sfam), values={**empty, **own}, sanity={"top-down": sanity})
 
 
 def test_better_is_positive_in_either_direction() -> None:
@@ -106,3 +109,17 @@ def test_an_estimate_leaves_out_what_is_not_defined() -> None:
 def test_a_map_fails_that_keeps_its_order_when_all_is_random(last: float | None, passes: bool) -> None:
     sanity = Sanity(stages=("a", "b"), rank_correlation=(0.9, last), structural_similarity=(0.9, 0.9))
     assert sanity.passes == passes
+
+
+def test_avsl_is_judged_under_its_own_similarity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SANITY_PAIRS", 2)
+    _, pairs, segment = made_pairs(4)
+    avsl = build_avsl(ModelSpec(trunk="small", embedding=6, seed=2), 2)
+    row = judge_avsl(avsl, pairs, segment)
+    assert row.method.name == "avsl"
+    maps = avsl_attribution(avsl, pairs.query, pairs.support)
+    np.testing.assert_allclose(row.values["energy"], energy_in_segment(maps, segment), rtol=1e-3)
+    areas = similarity_curves(avsl_scorer(avsl, pairs.support), pairs.query, maps, "insertion").area
+    np.testing.assert_allclose(row.values["insertion"], areas, atol=5e-3)
+    assert row.sanity["top-down"].stages == ("embedder", "layer4", "layer3", "layer2", "layer1", "stem.1", "stem.0")
+    assert row.sanity["top-down"].structural_similarity[-1] < 0.99

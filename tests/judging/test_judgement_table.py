@@ -15,8 +15,8 @@ def rows() -> list[Judged]:
     kept = Sanity(stages=("all",), rank_correlation=(0.95,), structural_similarity=(0.9,))
     return [
         replace(sfam, sanity={"top-down": fails}),
-        replace(peer, attribution=replace(peer.attribution, gradient=True, title="A|B")),
-        replace(floor, attribution=replace(floor.attribution, floor=True, given_masks=True), sanity={"top-down": kept}),
+        replace(peer, method=replace(peer.method, gradient=True, title="A|B")),
+        replace(floor, method=replace(floor.method, floor=True, given_masks=True), sanity={"top-down": kept}),
     ]
 
 

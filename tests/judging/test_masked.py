@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from tasks.judging.masked import masked_similarity
+from tasks.judging.similarity import cosine_scorer
 from tasks.metric.model import normalise
 from tests.judging.test_curves import Identity, cosine, pictures
 
@@ -14,7 +15,7 @@ def test_drop_and_increase_by_hand() -> None:
     support[1, :, 4:] = pictures(1, seed=5)[0, :, 4:]  # its lower half is another's
     support[2] = 255 - query[2]
     maps[1] = torch.cat([torch.ones(4, 8), torch.zeros(4, 8)])
-    got = masked_similarity(Identity(), query, support, maps)
+    got = masked_similarity(cosine_scorer(Identity(), support), query, maps)
     drops, increases = [], []
     for i in range(4):
         x, y = normalise(query[i : i + 1]).numpy()[0], normalise(support[i : i + 1]).numpy()[0]
@@ -32,6 +33,6 @@ def test_drop_and_increase_by_hand() -> None:
 
 def test_a_constant_map_removes_everything() -> None:
     query = pictures(1)
-    got = masked_similarity(Identity(), query, query, torch.ones(1, 8, 8))
+    got = masked_similarity(cosine_scorer(Identity(), query), query, torch.ones(1, 8, 8))
     assert got.drop.item() == pytest.approx(1)
     assert torch.equal(got.increase, torch.zeros(1))
