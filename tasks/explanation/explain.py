@@ -14,7 +14,7 @@ from tasks.metric.distances import bounded_snr_distance, snr_distance, squared_e
 from tasks.metric.evaluation import percentile
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.compose import compose, present
-from tasks.segments.framing import frame
+from tasks.segments.framing import Box, crop_box, frame
 from tasks.segments.tree import TreeNode
 
 
@@ -53,7 +53,8 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
         if node.name in trained.weights:
             terms[node.name] = _term(trained, node.name, embeddings.get(node.name), explanation.present)
         below = [terms[name] for name in node.leaves if name in terms]
-        nodes.append(replace(explanation, composed_distance=sum(below) if below else None))
+        composed = sum(below) if below else None
+        nodes.append(replace(explanation, composed_distance=composed, boxes=_boxes(trained, (a, b), node)))
     total = nodes[-1].composed_distance
     return PairExplanation(
         photos=(a.image, b.image),
@@ -63,6 +64,7 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
         additive=_additive(trained, embeddings.get(trained.tree.root.name), terms),
         decision=trained.decision,
         composed_percentile=None if total is None else percentile(total, trained.composed_quantiles),
+        typical_distance=_typical_distance(trained, total is not None),
     )
 
 
@@ -74,6 +76,24 @@ def _framed(
     pairs = [frame(photo.image, photo.label_map, class_ids, kept.framing, kept.size) for photo in photos]
     images, label_maps = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
     return images, label_maps
+
+
+def _boxes(
+    trained: TrainedTree, photos: tuple[SegmentedPhoto, SegmentedPhoto], node: TreeNode
+) -> tuple[Box | None, Box | None]:
+    """What of each photo a node sees, as `frame` cuts it."""
+    class_ids = node.class_ids(trained.classes)
+    if class_ids is None or trained.nodes[node.name].framing != "crop":
+        return None, None
+    a, b = (crop_box(photo.label_map, class_ids) for photo in photos)
+    return a, b
+
+
+def _typical_distance(trained: TrainedTree, composed: bool) -> float | None:
+    """The median over validation pairs of what `PairExplanation.distance` gives."""
+    by_sum = composed and trained.decision == "composed"
+    quantiles = trained.composed_quantiles / 4 if by_sum else trained.nodes[trained.tree.root.name].quantiles
+    return float(np.median(quantiles)) if len(quantiles) else None
 
 
 def _explain_node(
@@ -106,10 +126,8 @@ def _explain_node(
             snr_distance=snr,
             bounded_distance=bounded,
             percentile=place,
-            precision_at_1=kept.precision.at[1],
-            precision_at_1_interval=kept.precision.intervals[1],
-            composed_precision_at_1=kept.composed.at[1] if kept.composed else None,
-            composed_precision_at_1_interval=kept.composed.intervals[1] if kept.composed else None,
+            precision=kept.precision,
+            composed_precision=kept.composed,
             composed=(composed[0].numpy(), composed[1].numpy()),
             maps=_maps(shown, kept.size) if shown else None,
             bias_share=(shown.bias_share[0, 0].item(), shown.bias_share[0, 1].item()) if shown else None,

@@ -1,6 +1,7 @@
 """From two photo files to what people look at: explanation.json, tree.png and index.html."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tasks.errors import InputError
 from tasks.explanation.explain import SegmentedPhoto, explain_pair
 from tasks.explanation.explanation_json import explanation_json
 from tasks.explanation.page import write_page
+from tasks.explanation.pair_place import PairPlace
 from tasks.explanation.record import PairExplanation
 from tasks.explanation.tree_picture import write_tree_picture
 from tasks.metric.trained_tree import TrainedTree
@@ -17,9 +19,17 @@ from tasks.segments.class_ids import class_id_table
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.segmenter import load_segmenter
 
+EXPLANATION_FILES = ("explanation.json", "tree.png", "index.html")
+
 
 def explain_photos(
-    trained: TrainedTree, photos: tuple[Path, Path], masks: tuple[Path | None, Path | None], out: Path
+    trained: TrainedTree,
+    photos: tuple[Path, Path],
+    masks: tuple[Path | None, Path | None],
+    out: Path,
+    *,
+    labels: tuple[str | None, str | None] = (None, None),
+    place: PairPlace | None = None,
 ) -> PairExplanation:
     """Explain two photos and write the explanation's three files.
 
@@ -28,6 +38,8 @@ def explain_photos(
         photos: A and B.
         masks: their label maps as PNG, one byte a pixel; where None the tree's own segmenter makes it.
         out: folder for explanation.json, tree.png and index.html.
+        labels: of A and of B, to show; None where unknown.
+        place: the pair's place in a list of pairs, which the page links to.
 
     Raises:
         InputError: a photo or a mask cannot be read, a mask does not fit, or one is missing and the tree has no
@@ -46,12 +58,13 @@ def explain_photos(
         for image, label_map, photo in zip(images, given, photos, strict=True)
         if label_map is not None
     )
-    explanation = explain_pair(trained, a, b)
+    explanation = replace(explain_pair(trained, a, b), labels=labels)
     out.mkdir(parents=True, exist_ok=True)
+    numbers, picture, page = (out / name for name in EXPLANATION_FILES)
     text = json.dumps(explanation_json(explanation), indent=1, allow_nan=False)
-    (out / "explanation.json").write_text(text, encoding="utf-8")
-    write_tree_picture(explanation, out / "tree.png")
-    write_page(explanation, out / "index.html")
+    numbers.write_text(text, encoding="utf-8")
+    write_tree_picture(explanation, picture)
+    write_page(explanation, page, place)
     return explanation
 
 
