@@ -8,13 +8,13 @@ from typing import Any
 
 from prefect import flow
 from prefect.futures import PrefectFuture
-from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
 from flows.earlier_run import earlier_outcome, keep_outcome, run_digest
 from flows.node_fields import node_fields
 from flows.parameters import TrainParameters
+from flows.tracked_run import tracked_run
 from flows.trees import resolve_tree
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
@@ -80,21 +80,9 @@ def training_run(store: SegmentStore, tree: SegmentTree, options: TrainingOption
 
 @contextmanager
 def tracked(run: TrainingRun, params: Mapping[str, Any]) -> Iterator[TrainingRun]:
-    """The flow's own run in the tracking store: opened here, closed as finished or failed."""
-    tracker = open_tracker(run.tracking)
-    tracker.prepare(run.experiment)
-    run_id = tracker.start_run(
-        run.experiment,
-        str(flow_run.get_name()),
-        params={**run.options, "store": run.store, **params},
-        tags={"prefect.flow_run_id": str(flow_run.get_id())},
-    )
-    try:
+    """The flow's own run in the tracking store, above those of its nodes."""
+    with tracked_run(run.tracking, run.experiment, {**run.options, "store": run.store, **params}) as run_id:
         yield replace(run, parent_run_id=run_id)
-    except BaseException:
-        tracker.end_run(run_id, "FAILED")
-        raise
-    tracker.end_run(run_id, "FINISHED")
 
 
 def runner_for(parameters: TrainParameters, settings: Settings) -> TaskRunner[Any]:
