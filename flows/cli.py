@@ -247,26 +247,31 @@ def evaluate(
 
 @app.command(epilog="Example: heml explain a.jpg b.jpg --model run/model --out explanation")
 def explain(
-    photo_a: Annotated[Path, typer.Argument(help="a photo")],
-    photo_b: Annotated[Path, typer.Argument(help="another one")],
     model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
     out: Annotated[Path, typer.Option(help="folder of index.html, tree.png and explanation.json")],
+    photo_a: Annotated[Path | None, typer.Argument(help="a photo")] = None,
+    photo_b: Annotated[Path | None, typer.Argument(help="another one")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="instead: a CSV of photo_a, photo_b, mask_a, mask_b")] = None,
     mask_a: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
     mask_b: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
     decision: shared.Decision = "auto",
 ) -> None:
-    """Why two photos are alike: the tree of distances with a map at every node."""
+    """Why two photos are alike: the tree of distances with a map at every node. With --pairs, a page for each pair."""
+    from tasks.explanation.explain_pairs import explain_pairs
     from tasks.explanation.explain_photos import explain_photos
+    from tasks.explanation.pair_table import read_pair_table
+    from tasks.explanation.wording import verdict
 
+    if (pairs is None and photo_b is None) or (pairs is not None and (photo_a or mask_a or mask_b)):
+        raise InputError("explain takes either two photos, with their masks, or --pairs FILE.csv with one pair a row")
+    rows = read_pair_table(pairs) if pairs else ()
     choice, trained = decision_choice(decision), open_model(model)
     if choice != "auto":
         trained = replace(trained, decision=choice)
-    explanation = explain_photos(trained, (photo_a, photo_b), (mask_a, mask_b), out)
-    if explanation.distance is not None and explanation.percentile is not None:
-        typer.echo(
-            f"similarity {1 - explanation.distance:.2f}; "
-            f"closer than {100 - explanation.percentile:.0f} % of the pairs in the validation data"
-        )
+    if photo_a and photo_b:
+        typer.echo(verdict(explain_photos(trained, (photo_a, photo_b), (mask_a, mask_b), out)))
+    for row, explanation in zip(rows, explain_pairs(trained, rows, out), strict=True):
+        typer.echo(f"{row.place.folder}  {verdict(explanation)}")
     typer.echo(f"page: {out / 'index.html'}")
 
 

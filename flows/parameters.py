@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import InputError
+from tasks.explanation.pair_place import PairPlace
+from tasks.explanation.pair_table import PairRow, read_pair_table
 from tasks.metric.decision import DecisionChoice
 from tasks.metric.options import TrainingOptions
 from tasks.segments.dataset_source import DatasetSource
@@ -160,11 +162,29 @@ class JudgeParameters(Parameters):
 
 
 class ExplainParameters(Parameters):
-    """Two photos and a trained tree to an explanation."""
+    """Two photos, or a table of pairs, and a trained tree to explanations."""
 
-    photo_a: Path
-    photo_b: Path
     model: str = Field(description="folder of a trained tree, or an MLflow address such as models:/NAME@champion")
     out: Path
+    photo_a: Path | None = None
+    photo_b: Path | None = None
     mask_a: Path | None = None
     mask_b: Path | None = None
+    pairs: Path | None = Field(
+        None, description="instead of photos: a CSV file, a row a pair, with photo_a, photo_b, mask_a, mask_b"
+    )
+
+    def rows(self) -> tuple[PairRow, ...]:
+        """The pairs: the table's rows, or the one pair.
+
+        Raises:
+            InputError: there are neither two photos nor a table, or both; or as `read_pair_table`.
+        """
+        given = (self.photo_a, self.photo_b, self.mask_a, self.mask_b)
+        if self.pairs is not None and not any(given):
+            return read_pair_table(self.pairs.absolute())
+        a, b, mask_a, mask_b = (path.resolve() if path else None for path in given)
+        if self.pairs is not None or a is None or b is None:
+            raise InputError("explain takes either photo_a and photo_b, with their masks, or pairs, a CSV file")
+        place = PairPlace(number=1, count=1)
+        return (PairRow(where="the pair", place=place, photos=(a, b), masks=(mask_a, mask_b), labels=(None, None)),)

@@ -1,29 +1,33 @@
-"""The Prefect task that explains two photos."""
+"""Prefect tasks that explain pairs of photos."""
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
+from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
-from tasks.explanation.explain_photos import explain_photos
+from tasks.explanation.explain_pairs import naming
+from tasks.explanation.explain_photos import EXPLANATION_FILES, explain_photos
 from tasks.explanation.explanation_json import explanation_json
+from tasks.explanation.pair_list import write_pair_list
+from tasks.explanation.pair_table import PairRow
 from tasks.metric.trained_tree import open_trained_tree
 
 
-@task(name="explain-pair", task_run_name="explain {photos[0]} and {photos[1]}", tags=["explain"])
-def explain(
-    model: str, device: str, photos: tuple[str, str], masks: tuple[str | None, str | None], out: str
-) -> dict[str, Any]:
+@task(name="explain-pair", task_run_name="explain {row.photos[0]} and {row.photos[1]}", tags=["explain"])
+def explain(model: str, device: str, row: PairRow, out: str, listed: bool) -> dict[str, Any]:
     """Explain two photos and post the tree of distances.
 
     Args:
         model: folder of the trained tree.
         device: "cpu" or "cuda".
-        photos: files of A and B.
-        masks: files of their label maps; None where the model's own segmenter makes it.
+        row: the pair.
         out: folder for explanation.json, tree.png and index.html.
+        listed: whether it is one of a list: its files are in its own folder below `out`.
 
     Returns:
         What explanation.json holds.
@@ -31,9 +35,12 @@ def explain(
     Raises:
         InputError: the model, a photo or a mask cannot be used.
     """
-    a, b = (Path(mask) if mask else None for mask in masks)
+    folder = _folder(out, row, listed)
     trained = open_trained_tree(Path(model), device)
-    explanation = explain_photos(trained, (Path(photos[0]), Path(photos[1])), (a, b), Path(out))
+    with naming(row) if listed else nullcontext():
+        explanation = explain_photos(
+            trained, row.photos, row.masks, folder, labels=row.labels, place=row.place if listed else None
+        )
     lines = ["| node | bounded distance | percentile |", "|---|---|---|"]
     for node in explanation.nodes:
         known = node.bounded_distance is not None and node.percentile is not None
@@ -42,6 +49,31 @@ def explain(
             if known
             else f"| {node.name} | - | - |"
         )
-    text = "\n".join([f"Page: `{Path(out) / 'index.html'}`", "", *lines])
+    text = "\n".join([f"Page: `{folder / 'index.html'}`", "", *lines])
     create_markdown_artifact(key=artifact_key("explanation"), markdown=text, description="distances, leaf to root")
     return explanation_json(explanation)
+
+
+@task(name="keep-explanations", task_run_name="keep", tags=["explain"])
+def keep_explanations(rows: Sequence[PairRow], out: str, listed: bool, tracking: str, run_id: str) -> None:
+    """Write the list of pairs, where there is one, and keep all files in the tracking store, under `explanation`.
+
+    Args:
+        rows: the pairs that are explained.
+        out: as of `explain`.
+        listed: likewise.
+        tracking: address of the tracking store.
+        run_id: the flow's run.
+    """
+    tracker = open_tracker(tracking)
+    for row in rows:
+        folder = _folder(out, row, listed)
+        for name in EXPLANATION_FILES:
+            tracker.log_artifact(run_id, folder / name, f"explanation/{row.place.folder}" if listed else "explanation")
+    if listed:
+        write_pair_list(rows, Path(out))
+        tracker.log_artifact(run_id, Path(out) / "index.html", "explanation")
+
+
+def _folder(out: str, row: PairRow, listed: bool) -> Path:
+    return Path(out) / row.place.folder if listed else Path(out)

@@ -15,7 +15,7 @@ from tasks.metric.distances import bounded_snr_distance, snr_distance, squared_e
 from tasks.metric.evaluation import percentile
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.compose import compose, present
-from tasks.segments.framing import crop_box, frame
+from tasks.segments.framing import Box, crop_box, frame
 from tasks.segments.tree import TreeNode
 
 
@@ -49,12 +49,13 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
     nodes, embeddings, terms, placed = [], {}, {}, []
     for node in trained.tree.nodes:
         explanation, maps = _explain_node(trained, node, *_framed(trained, (a, b), node))
+        explanation = replace(explanation, boxes=_boxes(trained, (a, b), node))
         if maps is not None:
             embeddings[node.name] = maps.embeddings[:, 0].cpu()
         if node.name in trained.weights:
             terms[node.name] = _term(trained, node.name, embeddings.get(node.name), explanation.present)
             if maps is not None and explanation.maps is not None:
-                placed.append(_placed(trained, node, explanation, maps, (a, b)))
+                placed.append(_placed(trained, explanation, maps, (a, b)))
         below = [terms[name] for name in node.leaves if name in terms]
         nodes.append(replace(explanation, composed_distance=sum(below) if below else None))
     total = nodes[-1].composed_distance
@@ -67,26 +68,23 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
         decision=trained.decision,
         composed_percentile=None if total is None else percentile(total, trained.composed_quantiles),
         composed_maps=_added_up(placed),
+        typical_distance=_typical_distance(trained, total is not None),
     )
 
 
 def _placed(
-    trained: TrainedTree,
-    leaf: TreeNode,
-    explanation: NodeExplanation,
-    maps: PairMaps,
-    photos: tuple[SegmentedPhoto, SegmentedPhoto],
+    trained: TrainedTree, leaf: NodeExplanation, maps: PairMaps, photos: tuple[SegmentedPhoto, SegmentedPhoto]
 ) -> tuple[Tensor, Tensor]:
     """A leaf's conserving maps in the photos' frames, times its weight. They are the cosine's, whatever the loss."""
     model = trained.model(leaf.name)
     if model is not None and similarity_of(trained.own_distance) != "cosine":
-        a, b = (torch.from_numpy(picture)[None] for picture in explanation.composed)
+        a, b = (torch.from_numpy(picture)[None] for picture in leaf.composed)
         maps = explain_pairs(model, a, b)
-    kept, class_ids = trained.nodes[leaf.name], leaf.class_ids(trained.classes)
     size, weight = trained.nodes[trained.tree.root.name].size, trained.weights[leaf.name]
     sides = []
-    for photo, conserving in zip(photos, (maps.query_conserving, maps.support_conserving), strict=True):
-        box = crop_box(photo.label_map, class_ids) if kept.framing == "crop" and class_ids is not None else None
+    for photo, box, conserving in zip(
+        photos, leaf.boxes, (maps.query_conserving, maps.support_conserving), strict=True
+    ):
         height, width = photo.label_map.shape
         sides.append(weight * place(conserving[0].cpu(), box, (height, width), size))
     return sides[0], sides[1]
@@ -107,6 +105,24 @@ def _framed(
     pairs = [frame(photo.image, photo.label_map, class_ids, kept.framing, kept.size) for photo in photos]
     images, label_maps = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
     return images, label_maps
+
+
+def _boxes(
+    trained: TrainedTree, photos: tuple[SegmentedPhoto, SegmentedPhoto], node: TreeNode
+) -> tuple[Box | None, Box | None]:
+    """What of each photo a node sees, as `frame` cuts it."""
+    class_ids = node.class_ids(trained.classes)
+    if class_ids is None or trained.nodes[node.name].framing != "crop":
+        return None, None
+    a, b = (crop_box(photo.label_map, class_ids) for photo in photos)
+    return a, b
+
+
+def _typical_distance(trained: TrainedTree, composed: bool) -> float | None:
+    """The median over validation pairs of what `PairExplanation.distance` gives."""
+    by_sum = composed and trained.decision == "composed"
+    quantiles = trained.composed_quantiles / 4 if by_sum else trained.nodes[trained.tree.root.name].quantiles
+    return float(np.median(quantiles)) if len(quantiles) else None
 
 
 def _explain_node(
@@ -141,10 +157,8 @@ def _explain_node(
             bounded_distance=bounded,
             percentile=place,
             same_label_percentile=unusual,
-            precision_at_1=kept.precision.at[1],
-            precision_at_1_interval=kept.precision.intervals[1],
-            composed_precision_at_1=kept.composed.at[1] if kept.composed else None,
-            composed_precision_at_1_interval=kept.composed.intervals[1] if kept.composed else None,
+            precision=kept.precision,
+            composed_precision=kept.composed,
             composed=(composed[0].numpy(), composed[1].numpy()),
             maps=_maps(shown, kept.size) if shown else None,
             bias_share=(shown.bias_share[0, 0].item(), shown.bias_share[0, 1].item()) if shown else None,

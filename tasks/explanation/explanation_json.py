@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.explanation.record import NodeExplanation, PairExplanation
 from tasks.explanation.wording import similarity
+from tasks.metric.evaluation import Precision
 
 
 def explanation_json(explanation: PairExplanation) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def explanation_json(explanation: PairExplanation) -> dict[str, Any]:
         "decision": explanation.decision,
         "similarity": similarity(explanation.distance),
         "percentile": explanation.percentile,
+        "typical_similarity": similarity(explanation.typical_distance),
         "nodes": [_node(node) for node in explanation.nodes],
         "additive": None if explanation.additive is None else asdict(explanation.additive),
     }
@@ -43,13 +45,22 @@ def _node(node: NodeExplanation) -> dict[str, Any]:
         "snr_distance": node.snr_distance,
         "percentile": node.percentile,
         "same_label_percentile": node.same_label_percentile,
-        "precision_at_1": node.precision_at_1,
-        "precision_at_1_interval": node.precision_at_1_interval,
+        **_figures("", node.precision),
         "composed_distance": node.composed_distance,
-        "composed_precision_at_1": node.composed_precision_at_1,
-        "composed_precision_at_1_interval": node.composed_precision_at_1_interval,
+        **_figures("composed_", node.composed_precision or Precision.none(node.precision.n)),
         "bias_share": node.bias_share,
     }
+
+
+def _figures(decision: str, precision: Precision) -> dict[str, Any]:
+    """precision_at_1, precision_at_1_interval, and so on."""
+    figures: dict[str, Any] = {}
+    for k, value in precision.at.items():
+        figures |= {
+            f"{decision}precision_at_{k}": value,
+            f"{decision}precision_at_{k}_interval": precision.intervals[k],
+        }
+    return figures
 
 
 def _strict(value: Any) -> Any:

@@ -3,15 +3,27 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from tasks.explanation.pair_place import PairPlace
 from tasks.explanation.picture_uri import map_uri, picture_uri
 from tasks.explanation.record import AdditiveReading, NodeExplanation, PairExplanation
 from tasks.explanation.rendering import write_html
 from tasks.explanation.tree_view import tree_view
 from tasks.explanation.wording import absence, missing
+from tasks.segments.framing import Box
 
 # Longest sides in pixels: what the page shows at most, on a screen with two device pixels to one of CSS where small.
 PHOTO, COMPOSED, MAP = 360, 288, 144
+
+
+class Spot(NamedTuple):
+    """Where a rectangle lies in another one, in per cent of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +35,7 @@ class NodeView:
         node: the record's node.
         pictures: data: addresses of its picture of A and of B.
         maps: the same of the maps; None where there is none.
+        spots: where the maps lie in the photos.
         missing: why it has no distance; empty if it has one.
         absence: in which photo the part is absent; empty if both have it. It may have a distance all the same, where
             the tree was trained with blank pictures.
@@ -32,6 +45,7 @@ class NodeView:
     node: NodeExplanation
     pictures: tuple[str, str]
     maps: tuple[str, str] | None
+    spots: tuple[Spot, Spot]
     missing: str
     absence: str
 
@@ -55,24 +69,33 @@ class TermBar:
     absent: str
 
 
-def write_page(explanation: PairExplanation, path: Path) -> None:
+def write_page(explanation: PairExplanation, path: Path, place: PairPlace | None = None) -> None:
     """Writes the page of one pair.
 
     Names and labels are data: they are shown as text whatever they hold.
 
+    Args:
+        explanation: the pair's.
+        path: of the file.
+        place: the pair's place in a list of pairs, for the links to the list and to the pairs before and after.
+
     Raises:
         ValueError: if the nodes are not one tree.
     """
-    nodes = [_node_view(index, node) for index, node in enumerate(explanation.nodes)]
+    first, second = ((photo.shape[1], photo.shape[2]) for photo in explanation.photos)
+    nodes = [_node_view(index, node, (first, second)) for index, node in enumerate(explanation.nodes)]
     tree = tree_view({node.name: node.children for node in explanation.nodes})
     write_html(
         "pair.html",
         path,
+        script="tree.js",
         explanation=explanation,
+        place=place,
         root=explanation.root,
         tree=tree,
         nodes=nodes,
         photos=[picture_uri(photo, longest=PHOTO) for photo in explanation.photos],
+        shapes=[(100 * min(1.0, width / height), 100 * min(1.0, height / width)) for height, width in (first, second)],
         leaves=most_alike_first(view for view in nodes if not view.node.children),
         bars=[] if explanation.additive is None else term_bars(explanation.additive, nodes),
     )
@@ -96,13 +119,21 @@ def term_bars(additive: AdditiveReading, nodes: Sequence[NodeView]) -> list[Term
     return bars
 
 
-def _node_view(index: int, node: NodeExplanation) -> NodeView:
+def spot(box: Box | None, height: int, width: int) -> Spot:
+    """Where a box lies in its photo; None is the whole photo."""
+    left, top, right, bottom = box or (0, 0, width, height)
+    across, down = 100 / width, 100 / height
+    return Spot(left * across, top * down, (right - left) * across, (bottom - top) * down)
+
+
+def _node_view(index: int, node: NodeExplanation, sizes: tuple[tuple[int, int], tuple[int, int]]) -> NodeView:
     first, second = node.composed
     return NodeView(
         index=index,
         node=node,
         pictures=(picture_uri(first, longest=COMPOSED), picture_uri(second, longest=COMPOSED)),
         maps=None if node.maps is None else (map_uri(node.maps[0], longest=MAP), map_uri(node.maps[1], longest=MAP)),
+        spots=(spot(node.boxes[0], *sizes[0]), spot(node.boxes[1], *sizes[1])),
         missing=missing(node),
         absence=absence(node),
     )

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metric.decision import Decision
+from tasks.metric.evaluation import Precision
+from tasks.segments.framing import Box
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +26,13 @@ class NodeExplanation:
         snr_distance: var(a - b) / var(a) of the L2-normalised embeddings, in [0, inf); asymmetric.
         bounded_distance: var(a - b) / (2 (var a + var b)), in [0, 1]; similarity is shown as 1 - this.
         percentile: share of the node's validation pairs whose bounded distance is at most this one, in [0, 100].
-        precision_at_1: the node's P@1 on its validation images, in [0, 1], and its 95 % interval.
+        precision: the node's P@K on its validation images; its figures are None where the node is degenerate.
         composed: the node's picture of A and of B, uint8 [3, h, w].
         maps: SFAM of A and of B, float32 [h, w] in [0, 1]; None where there is no distance.
         bias_share: share of the cosine that the embedder's biases carry, not the channels, for A and for B.
         composed_distance: the weighted sum of the terms of the trained leaves below it, in [0, 4]; None without any.
-        composed_precision_at_1: P@1 by that sum, and its 95 % interval; None for a leaf.
+        composed_precision: P@K by that sum; None for a leaf.
+        boxes: the square of A and of B that the node sees, in the photo's pixels; None where it sees the whole photo.
         same_label_percentile: share of the node's validation pairs of one label whose bounded distance is at most this
             one, in [0, 100]: near 100, the part is farther apart than two photos of one label have it.
     """
@@ -43,14 +46,13 @@ class NodeExplanation:
     snr_distance: float | None
     bounded_distance: float | None
     percentile: float | None
-    precision_at_1: float | None
-    precision_at_1_interval: tuple[float, float] | None
+    precision: Precision
     composed: tuple[NDArray[np.uint8], NDArray[np.uint8]]
     maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None
     bias_share: tuple[float, float] | None
     composed_distance: float | None = None
-    composed_precision_at_1: float | None = None
-    composed_precision_at_1_interval: tuple[float, float] | None = None
+    composed_precision: Precision | None = None
+    boxes: tuple[Box | None, Box | None] = (None, None)
     same_label_percentile: float | None = None
 
 
@@ -98,6 +100,7 @@ class PairExplanation:
         composed_maps: of A and of B, float32 [h, w] in the root's frame: the leaves' conserving maps added up, of
             either sign. The mean is `sum_i w_i cos_i` over the leaves that both show, less the biases' share; None
             without such a leaf.
+        typical_distance: what half of the validation pairs are below, on the scale of `distance`; None without pairs.
     """
 
     photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -108,6 +111,7 @@ class PairExplanation:
     decision: Decision = "own"
     composed_percentile: float | None = None
     composed_maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    typical_distance: float | None = None
 
     @property
     def root(self) -> NodeExplanation:

@@ -13,15 +13,15 @@ from tasks.explanation import distance_colour, wording
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_html(template: str, path: Path, **values: object) -> None:
-    """Renders a template of this folder to a file, in UTF-8.
+def write_html(template: str, path: Path, *, script: str, **values: object) -> None:
+    """Renders a template of this folder to a file, in UTF-8, with a script of this folder.
 
     The page's policy lets it run its own script (known by its hash), use inline styles and show data: pictures, and
     nothing else: even markup that slipped through could neither run nor reach the network.
     """
-    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    page = _environment().get_template(template).render(script=Markup(script), script_digest=digest, **values)
+    code = (TEMPLATES / script).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode("ascii")
+    page = _environment().get_template(template).render(script=Markup(code), script_digest=digest, **values)
     # A file name may hold what is no text (lone surrogates stand for its bytes): show a question mark there.
     path.write_text(page, encoding="utf-8", errors="replace")
 
@@ -39,7 +39,7 @@ def _environment() -> Environment:
         "percent": wording.percent,
         "interval": wording.interval,
         "similarity": wording.similarity,
-        "closer_than": wording.closer_than,
+        "among_pairs": wording.among_pairs,
         "additive_words": wording.additive_words,
         "closest": wording.closest,
         "distance_colour": distance_colour.distance_colour,

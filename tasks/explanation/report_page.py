@@ -52,6 +52,7 @@ def write_report(report: TreeReport, path: Path) -> None:
     write_html(
         "report.html",
         path,
+        script="tree.js",
         report=report,
         root=report.root,
         tree=tree,

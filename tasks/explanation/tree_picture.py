@@ -15,7 +15,7 @@ from tasks.explanation.overlay import COLOURS, overlay
 from tasks.explanation.plain_text import fitting
 from tasks.explanation.record import NodeExplanation, PairExplanation
 from tasks.explanation.tree_layout import Place, tree_layout
-from tasks.explanation.wording import closer_than, closest, missing, number, similarity
+from tasks.explanation.wording import among_pairs, closest, missing, number, similarity
 
 # All lengths are in pixels.
 DPI = 100
@@ -155,14 +155,13 @@ def _draw_header(axes: Axes, explanation: PairExplanation, width: float) -> None
         if label is not None:
             _write(axes, box.left, box.top + PHOTO + 36, fitting(label, PHOTO, size=13), 13, QUIET, align="left")
     left = MARGIN + 2 * PHOTO + 56
-    root = explanation.root
     _write(axes, left, MARGIN + 24, "Why are these two alike?", 30, bold=True, align="left")
-    if root.bounded_distance is None:
-        _write(axes, left, MARGIN + 78, f"no overall similarity: {missing(root)}", 18, QUIET, align="left")
+    if explanation.distance is None:
+        _write(axes, left, MARGIN + 78, f"no overall similarity: {missing(explanation.root)}", 18, QUIET, align="left")
     else:
-        _write(axes, left, MARGIN + 84, number(similarity(root.bounded_distance)), 46, bold=True, align="left")
+        _write(axes, left, MARGIN + 84, number(similarity(explanation.distance)), 46, bold=True, align="left")
         _write(axes, left + 124, MARGIN + 94, "similarity, from 0 to 1", 17, QUIET, align="left")
-        _write(axes, left, MARGIN + 134, closer_than(root.percentile), 17, align="left")
+        _write(axes, left, MARGIN + 134, among_pairs(explanation.percentile), 17, align="left")
     stops = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for _, colour in DISTANCE_STOPS])
     positions = np.linspace(0, 1, 256)
     blend = np.stack([np.interp(positions, [stop for stop, _ in DISTANCE_STOPS], stops[:, c]) for c in range(3)])

@@ -2,7 +2,7 @@
 
 import math
 
-from tasks.explanation.record import AdditiveReading, NodeExplanation
+from tasks.explanation.record import AdditiveReading, NodeExplanation, PairExplanation
 
 MINUS = "\N{MINUS SIGN}"
 # Keeps the sign on the number's line.
@@ -37,19 +37,29 @@ def similarity(bounded_distance: float | None) -> float | None:
     return None if bounded_distance is None else 1 - bounded_distance
 
 
-def closer_than(percentile: float | None) -> str:
-    """What a percentile of the distance says, in words.
+def among_pairs(percentile: float | None) -> str:
+    """What a percentile of the distance says, in words that follow "they are".
 
     Args:
         percentile: share of the validation pairs whose distance is at most this one, in [0, 100].
     """
     if percentile is None or math.isnan(percentile):
-        return "no validation pairs to compare with"
+        return "without validation pairs to compare with"
     if percentile <= 0:
         return "closer than every validation pair"
     if percentile >= 100:
-        return "no validation pair is farther apart"
-    return f"closer than {_whole(100 - percentile)}{PERCENT} of validation pairs"
+        return "at least as far apart as every validation pair"
+    if percentile <= 50:
+        return f"closer than {_whole(100 - percentile)}{PERCENT} of the validation pairs"
+    return f"farther apart than {_whole(percentile)}{PERCENT} of the validation pairs"
+
+
+def verdict(explanation: PairExplanation) -> str:
+    """How alike a pair is, in a line for a terminal."""
+    if explanation.distance is None:
+        return f"no overall similarity: {missing(explanation.root)}"
+    where = among_pairs(explanation.percentile).replace(PERCENT, " %")
+    return f"similarity {number(similarity(explanation.distance), 3)}; {where}"
 
 
 def closest(percentile: float | None) -> str:

@@ -83,8 +83,7 @@ def test_every_node_s_distances_are_those_of_its_pictures(grown: Any, trained: T
         assert found.percentile == pytest.approx(100 * (quantiles <= bounded).mean(), abs=0.3)
         assert (found.segments, found.children, found.level) == (place.leaves, place.children, place.level)
         assert (found.status, found.present) == ("trained", (True, True))
-        assert found.precision_at_1 == grown.results[name].precision.at[1]
-        assert found.precision_at_1_interval == grown.results[name].precision.intervals[1]
+        assert found.precision == grown.results[name].precision
 
 
 def test_every_node_shows_its_pictures_and_both_maps(grown: Any, trained: TrainedTree) -> None:
@@ -128,7 +127,14 @@ def test_crops_are_explained_as_the_nodes_were_trained(grown: Any, trained: Trai
             image, label_map = frame(given.image, given.label_map, class_ids, "crop", trained.options.size)
             kept = np.isin(label_map, class_ids)
             np.testing.assert_array_equal(node(cropped, name).composed[side], np.where(kept, image, 0))
+            # What the node looked at holds all of its part.
+            box, rows, columns = node(cropped, name).boxes[side], *np.nonzero(np.isin(given.label_map, class_ids))
+            assert box is not None
+            assert box.top < rows.min() and rows.max() < box.bottom - 1
+            assert box.left < columns.min() and columns.max() < box.right - 1
         assert node(cropped, name).bounded_distance != node(whole, name).bounded_distance
+        assert node(whole, name).boxes == (None, None)
+    assert cropped.root.boxes == (None, None)
     np.testing.assert_array_equal(cropped.root.composed[0], whole.root.composed[0])
     assert cropped.root.bounded_distance == whole.root.bounded_distance
 
@@ -165,7 +171,7 @@ def test_the_part_that_differs_is_farther_apart_than_in_a_pair_of_one_label(grow
 def test_a_degenerate_node_has_no_distance(grown: Any, trained: TrainedTree) -> None:
     found = node(explain_pair(trained, photo(grown.store, 0), photo(grown.store, 1)), "spot")
     assert (found.status, found.present) == ("degenerate", (True, True))
-    values = (found.snr_distance, found.bounded_distance, found.percentile, found.precision_at_1, found.maps)
+    values = (found.snr_distance, found.bounded_distance, found.percentile, found.precision.at[1], found.maps)
     assert values == (None,) * 5
     assert found.bias_share is None
 
@@ -180,7 +186,7 @@ def test_a_part_that_is_absent_has_no_distance_of_its_own(
     assert found.present == (of_a, of_b)
     values = (found.snr_distance, found.bounded_distance, found.percentile, found.maps, found.bias_share)
     assert values == (None,) * 5
-    assert found.precision_at_1 is not None
+    assert found.precision.at[1] is not None
     assert [bool(picture.any()) for picture in found.composed] == [of_a, of_b]
     assert node(explanation, "figure").bounded_distance is not None
     assert explanation.additive is not None
@@ -244,8 +250,8 @@ def test_every_combined_node_s_composed_distance_is_its_children_s_added_up(grow
     for name in ("figure", "root"):
         found = node(explanation, name)
         assert found.composed_distance == pytest.approx(body + trained.weights["badge"], rel=1e-3)
-        assert found.composed_precision_at_1 == grown.decisions.nodes[name].composed.at[1]
-    assert node(explanation, "body").composed_precision_at_1 is None
+        assert found.composed_precision == grown.decisions.nodes[name].composed
+    assert node(explanation, "body").composed_precision is None
 
 
 def test_the_tree_s_decision_says_how_far_apart_the_photos_are(grown: Any, trained: TrainedTree) -> None:
@@ -258,6 +264,12 @@ def test_the_tree_s_decision_says_how_far_apart_the_photos_are(grown: Any, train
     closer = (trained.composed_quantiles <= composed.root.composed_distance).mean()
     assert composed.percentile == pytest.approx(100 * closer, abs=0.3)
     assert composed.root.bounded_distance == own.root.bounded_distance
+    # Half of the validation pairs are below the typical distance, on the same scale as the pair's own.
+    for explanation, quantiles in (
+        (own, trained.nodes["root"].quantiles),
+        (composed, [one / 4 for one in trained.composed_quantiles]),
+    ):
+        assert explanation.typical_distance == pytest.approx(sorted(quantiles)[len(quantiles) // 2])
 
 
 @pytest.mark.parametrize("loss", ["triplet", "snr"])

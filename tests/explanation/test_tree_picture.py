@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from PIL import Image
 from tasks.explanation.distance_colour import distance_colour
 from tasks.explanation.record import NodeExplanation, PairExplanation
 from tasks.explanation.tree_picture import write_tree_picture
+from tasks.metric.evaluation import Precision
 
 RED = np.zeros((3, 24, 24), np.uint8)
 RED[0] = 220
@@ -29,8 +31,7 @@ def node(
         snr_distance=distance,
         bounded_distance=distance,
         percentile=None if distance is None else 100 * distance,
-        precision_at_1=0.8,
-        precision_at_1_interval=(0.7, 0.9),
+        precision=Precision.none(9),
         composed=(RED, GREEN),
         maps=None if distance is None else (saliency, saliency),
         bias_share=None,
@@ -120,3 +121,14 @@ def test_one_node_and_a_root_without_a_model(tmp_path: Path) -> None:
     )
     write_tree_picture(alone, tmp_path / "tree.png")
     assert pixels(tmp_path / "tree.png").shape[1] >= 1000
+
+
+def test_the_head_goes_by_the_tree_s_decision(tmp_path: Path) -> None:
+    pair = replace(balanced(2), composed_percentile=92.0)
+    pair = replace(pair, nodes=(*pair.nodes[:-1], replace(pair.root, composed_distance=0.4)))
+    heads = []
+    for decision in ("own", "composed", "composed"):
+        write_tree_picture(replace(pair, decision=decision), tmp_path / "tree.png")
+        heads.append(pixels(tmp_path / "tree.png")[:320])
+    assert (heads[0] != heads[1]).any()
+    assert (heads[1] == heads[2]).all()

@@ -6,7 +6,7 @@ import pytest
 from tasks.explanation.distance_colour import DISTANCE_STOPS, distance_colour, ink_on, luminance, score_colour
 from tasks.explanation.plain_text import drawable, fitting, font
 from tasks.explanation.record import AdditiveReading
-from tasks.explanation.wording import additive_words, closer_than, closest, interval, number, percent
+from tasks.explanation.wording import additive_words, among_pairs, closest, interval, number, percent
 
 
 @pytest.mark.parametrize(
@@ -26,15 +26,15 @@ def test_shares_and_intervals() -> None:
 @pytest.mark.parametrize(
     ("percentile", "words", "short"),
     [
-        (17.0, "closer than 83\u00a0% of validation pairs", "closest 17\u00a0%"),
-        (92.0, "closer than 8\u00a0% of validation pairs", "farthest 8\u00a0%"),
-        (0.2, "closer than >99\u00a0% of validation pairs", "closest <1\u00a0%"),
+        (17.0, "closer than 83\u00a0% of the validation pairs", "closest 17\u00a0%"),
+        (92.0, "farther apart than 92\u00a0% of the validation pairs", "farthest 8\u00a0%"),
+        (0.2, "closer than >99\u00a0% of the validation pairs", "closest <1\u00a0%"),
         (0.0, "closer than every validation pair", "closest <1\u00a0%"),
-        (100.0, "no validation pair is farther apart", "farthest <1\u00a0%"),
+        (100.0, "at least as far apart as every validation pair", "farthest <1\u00a0%"),
     ],
 )
 def test_a_percentile_in_words(percentile: float, words: str, short: str) -> None:
-    assert closer_than(percentile) == words
+    assert among_pairs(percentile) == words
     assert closest(percentile) == short
 
 

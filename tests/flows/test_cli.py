@@ -181,6 +181,26 @@ def test_explain_evaluate_and_export_write_what_they_say(tmp_path: Path, grown) 
     assert len(list((tmp_path / "badges").rglob("*.png"))) == shown
 
 
+def test_explain_takes_a_table_of_pairs(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
+    for name, row in zip("ab", grown.store.iterate("validation"), strict=False):
+        (tmp_path / f"{name}.png").write_bytes(row.image)
+        (tmp_path / f"{name}-mask.png").write_bytes(row.mask)
+    table, out = tmp_path / "pairs.csv", tmp_path / "out"
+    pair = "{}.png,{}.png,{}-mask.png,{}-mask.png\n"
+    table.write_text("photo_a,photo_b,mask_a,mask_b\n" + pair.format(*"abab") + pair.format(*"bbbb"))
+    run = ("explain", "--model", grown.trained.path, "--out", out)
+    done = heml(*run, "--pairs", table, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second, page = done.stdout.splitlines()
+    assert first.startswith("001  similarity 0.") and second.startswith("002  similarity 1.000; closer than ")
+    assert page == f"page: {out / 'index.html'}"
+    assert sorted(path.name for path in out.iterdir()) == ["001", "002", "index.html"]
+    table.write_text(table.read_text() + "gone.png,a.png,,\n")
+    refused(heml(*run, "--pairs", table, home=tmp_path), "pairs.csv, line 4", "gone.png")
+    for wrong in ((), (tmp_path / "a.png",), (tmp_path / "a.png", tmp_path / "b.png", "--pairs", table)):
+        refused(heml(*run, *wrong, home=tmp_path), "two photos", "--pairs FILE.csv")
+
+
 def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
     refused(heml("export", "--store", tmp_path, "--node", "x", "--out", tmp_path / "o", home=tmp_path), "heml prepare")
 

@@ -34,7 +34,11 @@
 
   for (const card of cards) {
     card.addEventListener("click", () => keep(card));
-    card.addEventListener("focus", () => keep(card));
+    card.addEventListener("focus", () => {
+      keep(card);
+      // A browser leaves a card alone that is seen in part. Under a pointer it must stay where it is.
+      if (card.matches(":focus-visible")) card.scrollIntoView({ block: "nearest", inline: "nearest" });
+    });
     card.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && show(card));
     card.addEventListener("keydown", (event) => {
       if (!event.key.startsWith("Arrow")) return;
@@ -44,6 +48,15 @@
   }
   // A glance ends with the pointer's leaving the tree, so that the way to the slider changes nothing.
   document.querySelector(".tree").addEventListener("pointerleave", () => show(kept));
+
+  // MLflow shows a file in a frame without its address: there a link leads nowhere, not even within the page.
+  if (location.protocol === "blob:") document.querySelector("nav.pairs")?.remove();
+  for (const link of document.querySelectorAll('a[href^="#"]')) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      document.querySelector(link.getAttribute("href")).scrollIntoView();
+    });
+  }
 
   // A tree wider than its window is first seen where its root is.
   const view = document.querySelector(".tree-scroll");
