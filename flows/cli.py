@@ -17,6 +17,7 @@ import typer
 
 from flows import cli_options as shared
 from flows.cli_prepare import prepare
+from flows.cli_retrieve import retrieve
 from flows.cli_study import reproduce
 from infra.processes import ServerError
 from tasks.errors import InputError
@@ -171,6 +172,9 @@ def evaluate(
     by_decision = figures.composed if used == "composed" and figures.composed else figures.own
     typer.echo(f"{trained.tree.root.name} by the {used} decision: {precision_line(by_decision)}")
     _write_json(json_file, {"root": trained.tree.root.name, "decision": used, "nodes": nodes})
+
+
+app.command(epilog="Example: heml retrieve --model run/model --store birds --out answers")(retrieve)
 
 
 @app.command(epilog="Example: heml explain a.jpg b.jpg --model run/model --out explanation")

@@ -129,15 +129,10 @@ def explain_pairs(model: EmbeddingModel, query: Tensor, support: Tensor, layer: 
 
 
 def _explain_pairs(model: EmbeddingModel, query: Tensor, support: Tensor, layer: str) -> PairMaps:
-    features, embeddings = _features_and_embeddings(model, torch.cat([query, support]), layer)
+    features, embeddings = features_and_embeddings(model, torch.cat([query, support]), layer)
     a, b = embeddings.chunk(2)
-    norms = a.norm(dim=1) * b.norm(dim=1)
-    # Both products have the value e_a . e_b, but each lets the gradient through one side only.
-    products = (torch.cat([a, b]) * torch.cat([b, a]).detach()).sum()
-    gradients = torch.autograd.grad(products, features)[0]
-    scores = (features * gradients).sum(dim=(2, 3)) / norms.repeat(2).clamp(min=torch.finfo(norms.dtype).tiny)[:, None]
+    scores = scores_against(features, embeddings, torch.cat([b, a]).detach())
     maps = torch.einsum("nk,nkhw->nhw", scores, features).relu().detach()
-    scores = scores.detach()
     cosine = torch.nn.functional.cosine_similarity(a, b).detach()
     bias_share = torch.stack([1 - part.sum(dim=1) / cosine for part in scores.chunk(2)], dim=1)
     return PairMaps(
@@ -167,8 +162,38 @@ def to_picture_size(maps: Tensor, size: int) -> Tensor:
     return (resized - low) / (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
 
 
-def _features_and_embeddings(model: EmbeddingModel, pictures: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-    """The layer's maps, as the start of a new graph, and the embeddings behind them."""
+def scores_against(features: Tensor, embeddings: Tensor, targets: Tensor) -> Tensor:
+    """CIS of pictures, each against an embedding that is held fixed.
+
+    Args:
+        features: float [n, c, h, w], of `features_and_embeddings`.
+        embeddings: float [n, d], of the same call.
+        targets: float [n, d], without a gradient.
+
+    Returns:
+        float [n, c].
+    """
+    norms = embeddings.norm(dim=1) * targets.norm(dim=1)
+    gradients = torch.autograd.grad((embeddings * targets).sum(), features)[0]
+    scores = (features * gradients).sum(dim=(2, 3)) / norms.clamp(min=torch.finfo(norms.dtype).tiny)[:, None]
+    detached: Tensor = scores.detach()
+    return detached
+
+
+def features_and_embeddings(model: EmbeddingModel, pictures: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+    """The layer's maps, as the start of a new graph, and the embeddings behind them; gradients have to be on.
+
+    Args:
+        model: the node's model, in evaluation mode.
+        pictures: uint8 [n, 3, h, w], composed pictures.
+        layer: name of the stage.
+
+    Returns:
+        float32 [n, c, h', w'] and [n, d].
+
+    Raises:
+        ValueError: there is no such layer.
+    """
     names = [name for name, _ in flattened_stages(model.trunk)]
     if layer not in names:
         raise ValueError(f"the trunk has no stage {layer!r}: one of {', '.join(names)}")
