@@ -18,6 +18,8 @@ import typer
 from flows import cli_options as shared
 from flows.cli_judge import judge
 from flows.cli_model import decision_choice, open_model
+from flows.cli_prepare import prepare
+from flows.cli_retrieve import retrieve
 from flows.cli_search import search
 from flows.cli_study import reproduce
 from infra.processes import ServerError
@@ -78,75 +80,7 @@ def _settings(
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
-@app.command(epilog="Example: heml prepare --portraits 400 --out portraits")
-def prepare(
-    out: Annotated[Path, typer.Option(help="folder of the segment store")],
-    portraits: Annotated[int | None, typer.Option(help="draw so many synthetic portraits to train on")] = None,
-    cause: Annotated[str, typer.Option(help="the part that carries the portraits' label")] = "hair",
-    shortcut: Annotated[str, typer.Option(help="the part that agrees with it in training, or none")] = "cloth",
-    known_masks: Annotated[int | None, typer.Option(help="keep the masks of so many portraits only")] = None,
-    images: Annotated[Path | None, typer.Option(help="folder of photos")] = None,
-    masks: Annotated[Path | None, typer.Option(help="folder of their masks: PNG, class ids")] = None,
-    classes: Annotated[Path | None, typer.Option(help="classes.json, or a table by its preset's name")] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="labels.csv with a column id; not needed with --label-segment")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="a Hugging Face data set, by name or Parquet file")] = None,
-    image_column: Annotated[str, typer.Option(help="of the data set")] = "image",
-    mask_column: Annotated[str | None, typer.Option(help="of the data set")] = None,
-    subset: Annotated[str | None, typer.Option(help="of the data set: its configuration on the hub")] = None,
-    revision: Annotated[str | None, typer.Option(help="of the data set: branch, tag or commit")] = None,
-    label: Annotated[str | None, typer.Option(help="the label's column (default label)")] = None,
-    label_segment: Annotated[
-        str | None, typer.Option(help="instead: the label is whether this segment is there")
-    ] = None,
-    label_share: Annotated[float, typer.Option(help="least share of the pixels that it must have")] = 0.0,
-    group: Annotated[str | None, typer.Option(help="a protected attribute's column")] = None,
-    segmenter: Annotated[str | None, typer.Option(help="SegFormer by name or folder, for photos without masks")] = None,
-    fit_segmenter: Annotated[bool, typer.Option(help="train one on the photos that have masks")] = False,
-    segmenter_epochs: Annotated[int, typer.Option(help="of its training")] = 20,
-    val: Annotated[float, typer.Option(help="share of the validation split")] = 0.2,
-    limit: Annotated[int | None, typer.Option(help="take so many photos only, stratified by label")] = None,
-    seed: Annotated[int, typer.Option(help="of the split, or of the portraits")] = 0,
-) -> None:
-    """Photos to a segment store."""
-    from pydantic import ValidationError
-
-    photos: dict[str, Any]
-    split = {"group": group, "classes": classes, "validation": val, "limit": limit, "seed": seed}
-    split |= {"label": label, "label_segment": label_segment, "label_share": label_share}
-    if (portraits is not None) + (images is not None) + (dataset is not None) != 1:
-        raise InputError("prepare takes one source of photos: --portraits N, --images FOLDER or --dataset NAME")
-    with _prefect():
-        from flows.parameters import PrepareParameters
-        from flows.prepare_data import prepare_data
-        from infra.settings import load_settings
-
-        if portraits is not None:
-            photos = {
-                "kind": "portraits",
-                "spec": _spec(portraits, cause, shortcut, val, seed),
-                "known_masks": known_masks,
-            }
-        elif images is not None:
-            photos = {"kind": "folder", "images": images, "masks": masks, "labels": labels, **split}
-        else:
-            columns = {"image": image_column, "mask": mask_column}
-            photos = {"kind": "dataset", "name": dataset, "subset": subset, "revision": revision, **columns, **split}
-        try:
-            parameters = PrepareParameters.model_validate(
-                {
-                    "photos": photos,
-                    "out": out,
-                    "segmenter": segmenter,
-                    "fit_segmenter": fit_segmenter,
-                    "segmenter_epochs": segmenter_epochs,
-                }
-            )
-        except ValidationError as error:
-            raise InputError(_first(error)) from None
-        load_settings()
-        prepare_data(parameters)
+app.command(epilog="Example: heml prepare --portraits 400 --out portraits")(prepare)
 
 
 @app.command(epilog="Example: heml train --store portraits --tree demo --trunk small --size 64")
@@ -245,6 +179,9 @@ def evaluate(
     _write_json(json_file, {"root": trained.tree.root.name, "decision": used, "nodes": nodes})
 
 
+app.command(epilog="Example: heml retrieve --model run/model --store birds --out answers")(retrieve)
+
+
 @app.command(epilog="Example: heml explain a.jpg b.jpg --model run/model --out explanation")
 def explain(
     model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
@@ -340,19 +277,6 @@ def _prefect() -> Iterator[None]:
 
     with prefect_at_terminal():
         yield
-
-
-def _spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> Any:
-    from tasks.segments.portraits import PortraitSpec
-
-    validation = round(portraits * val / (1 - val)) if 0 < val < 1 else 0
-    part = None if shortcut == "none" else shortcut
-    return PortraitSpec(train=portraits, validation=validation, cause=cause, shortcut=part, seed=seed)
-
-
-def _first(error: Any) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r}"
 
 
 def _write_json(path: Path | None, value: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ LOSS_NAMES = ("triplet", "angular", "multi_similarity", "ntxent", "snr", "proxy_
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
 Decision = Annotated[str, typer.Option(help="own: each node's model; composed: the sum of its leaves; auto")]
-Trunk = Annotated[str, typer.Option(help="a torchvision CNN by name, efficientnet_lite0, or small")]
+Trunk = Annotated[str, typer.Option(help="a torchvision CNN by name, efficientnet_lite0, resnet12, or small")]
 Weights = Annotated[str, typer.Option(help="none, DEFAULT or a file")]
 Embedding = Annotated[int, typer.Option(help="dimensions")]
 Loss = Annotated[str, typer.Option(help=", ".join(LOSS_NAMES))]

@@ -10,7 +10,9 @@ from tasks.explanation.pair_place import PairPlace
 from tasks.explanation.pair_table import PairRow, read_pair_table
 from tasks.metric.decision import DecisionChoice
 from tasks.metric.options import TrainingOptions
+from tasks.segments.cub_source import CubSource
 from tasks.segments.dataset_source import DatasetSource
+from tasks.segments.dominant_label import LEAST_PHOTOS, DominantLabel
 from tasks.segments.folder_source import FolderSource
 from tasks.segments.hidden_masks import HiddenMasks
 from tasks.segments.portraits import PortraitSource, PortraitSpec
@@ -84,10 +86,40 @@ class Folder(Labelled):
         None, description="a CSV file with a column `id` (the photo's file name without its ending)"
     )
     masks: Path | None = Field(None, description="PNG files, one byte a pixel: the class id")
+    label_dominant: bool = Field(
+        False, description="instead of a column: the label is the class with the most pixels; each mask is read for it"
+    )
+    not_labels: tuple[str, ...] | None = Field(
+        None, description="classes that are no such label; by default void, unknown, background and their like"
+    )
+    least_photos: int | None = Field(
+        None, ge=2, description=f"photos of such a label with fewer are left out; by default {LEAST_PHOTOS}"
+    )
+    split_by_label: bool = Field(
+        False, description="whole labels go to one split, `validation` of them to validation: few-shot's novel classes"
+    )
 
     def source(self) -> Source:
         """The source of photos."""
-        return FolderSource(images=self.images, labels=self.labels, masks=self.masks, **self.shared_fields())
+        own = self.model_dump(include={"images", "labels", "masks", "split_by_label"})
+        return FolderSource(**own, **{**self.shared_fields(), "label": self._label()})
+
+    def _label(self) -> str | SegmentLabel | DominantLabel:
+        label: str | SegmentLabel = self.shared_fields()["label"]
+        given = {"excluded": self.not_labels, "least_photos": self.least_photos}
+        asked: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if not self.label_dominant:
+            if asked:
+                raise InputError(
+                    "classes that are no label, and the fewest photos of one, are asked for where the label is the "
+                    "class with the most pixels: ask for that label too"
+                )
+            return label
+        if self.label is not None or self.label_segment is not None:
+            raise InputError(
+                f"the label is either {self.label or self.label_segment!r} or the class with the most pixels: give one"
+            )
+        return DominantLabel(**asked)
 
 
 class Dataset(Labelled):
@@ -106,10 +138,24 @@ class Dataset(Labelled):
         return DatasetSource(dataset=self.name, **columns, **self.shared_fields())
 
 
+class Cub(Parameters):
+    """Caltech-UCSD Birds-200-2011 as it is unpacked."""
+
+    kind: Literal["cub"] = "cub"
+    folder: Path = Field(description="with images.txt, and segmentations in it or beside it")
+    by_class: bool = Field(True, description="the first half of the classes trains, the second validates")
+    limit: int | None = Field(None, gt=0, description="take so many photos only, stratified by label")
+    seed: int = Field(0, description="of the sample")
+
+    def source(self) -> Source:
+        """The source of photos."""
+        return CubSource(**self.model_dump(exclude={"kind"}))
+
+
 class PrepareParameters(Parameters):
     """Photos to a segment store."""
 
-    photos: Annotated[Portraits | Folder | Dataset, Field(discriminator="kind")] = Portraits()
+    photos: Annotated[Portraits | Folder | Dataset | Cub, Field(discriminator="kind")] = Portraits()
     out: Path = Field(description="folder of the segment store")
     segmenter: Annotated[str | None, Field(description="a SegFormer by name or folder, for photos without masks")] = (
         None

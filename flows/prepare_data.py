@@ -13,7 +13,9 @@ from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
 from tasks.prepare import fit_source_segmenter, keep_segmenter, make_store_shard
+from tasks.segments.dominant_label import DominantLabel
 from tasks.segments.fit_segmenter import SegmenterOptions
+from tasks.segments.folder_source import FolderSource
 from tasks.segments.segmenter import load_segmenter
 from tasks.segments.shards import plan_shards, shard_is_made
 from tasks.segments.source import SPLITS
@@ -41,6 +43,9 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     if isinstance(photos, Labelled) and photos.label_segment is not None:
         say(f"reading every mask once: the label is whether a photo has the segment {photos.label_segment}")
         source.items()  # kept for later; what is wrong with the masks is said before a segmenter is trained
+    if isinstance(source, FolderSource) and isinstance(source.label, DominantLabel):
+        say("reading every mask once: the label is the class with the most pixels")
+        _say_left_out(source.left_out(), source.label.least_photos)
     classes, segmenter = source.classes(), store / "segmenter"
     notes: dict[str, Any] = {}
     with training_resources(settings):
@@ -90,6 +95,13 @@ def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRun
     if all(shard_is_made(store, plan) for plan in plans):
         return ThreadPoolTaskRunner(max_workers=2)
     return task_runner(settings)
+
+
+def _say_left_out(photos: dict[str, int], fewest: int) -> None:
+    """Say how many photos are left out because their label is rare."""
+    if photos:
+        of_labels = ", ".join(f"{name} {count}" for name, count in photos.items())
+        say(f"left out {sum(photos.values())} photos, of labels with fewer than {fewest}: {of_labels}")
 
 
 def _collect(futures: list[PrefectFuture[Any]]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ alone.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -111,27 +111,20 @@ def explain_pairs(
 def _explain_pairs(
     model: EmbeddingModel, query: Tensor, support: Tensor, layer: str, similarity: Similarity
 ) -> PairMaps:
-    features, embeddings = _features_and_embeddings(model, torch.cat([query, support]), layer)
+    features, embeddings = features_and_embeddings(model, torch.cat([query, support]), layer)
     own = embeddings.detach()
-    others = torch.cat(own.chunk(2)[::-1])
     # Each half is differentiated with the other held fixed; rows do not see each other.
-    values = (embeddings * _linear_form(own, others, similarity)).sum(dim=1)
-    gradients = torch.autograd.grad(values.sum(), features)[0]
-    contributions = (features * gradients).detach()
-    scores = contributions.sum(dim=(2, 3))
-    maps = torch.einsum("nk,nkhw->nhw", scores, features.detach()).relu()
-    conserving = contributions.sum(dim=1) * contributions[0, 0].numel()
-    values = values.detach()
-    bias_share = torch.stack((1 - scores.sum(dim=1) / values).chunk(2), dim=1)
+    found = contributions(features, embeddings, torch.cat(own.chunk(2)[::-1]), similarity)
+    bias_share = torch.stack((1 - found.scores.sum(dim=1) / found.similarity).chunk(2), dim=1)
     n = len(query)
     return PairMaps(
-        query=maps[:n],
-        support=maps[n:],
-        query_conserving=conserving[:n],
-        support_conserving=conserving[n:],
-        query_scores=scores[:n],
-        support_scores=scores[n:],
-        similarity=values[:n],
+        query=found.maps[:n],
+        support=found.maps[n:],
+        query_conserving=found.conserving[:n],
+        support_conserving=found.conserving[n:],
+        query_scores=found.scores[:n],
+        support_scores=found.scores[n:],
+        similarity=found.similarity[:n],
         bias_share=torch.where(torch.isfinite(bias_share), bias_share, torch.nan),
         embeddings=torch.stack(own.chunk(2)),
         layer=layer,
@@ -171,8 +164,62 @@ def to_unit_range(maps: Tensor) -> Tensor:
     return (maps - low) / (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
 
 
-def _features_and_embeddings(model: EmbeddingModel, pictures: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-    """The layer's maps, as the start of a new graph, and the embeddings behind them."""
+class Contributions(NamedTuple):
+    """What pictures' channels and places contribute to the similarity to their targets.
+
+    Attributes:
+        scores: float [n, c], CIS.
+        maps: float [n, h, w], SFAM, >= 0.
+        conserving: float [n, h, w], of either sign; the spatial mean is the sum of the scores.
+        similarity: float [n].
+    """
+
+    scores: Tensor
+    maps: Tensor
+    conserving: Tensor
+    similarity: Tensor
+
+
+def contributions(
+    features: Tensor, embeddings: Tensor, targets: Tensor, similarity: Similarity = "cosine"
+) -> Contributions:
+    """SFAM of pictures, each against an embedding that is held fixed.
+
+    Args:
+        features: float [n, c, h, w], of `features_and_embeddings`.
+        embeddings: float [n, d], of the same call.
+        targets: float [n, d], without a gradient.
+        similarity: "cosine" or "snr".
+
+    Raises:
+        ValueError: the similarity is unknown.
+    """
+    values = (embeddings * _linear_form(embeddings.detach(), targets, similarity)).sum(dim=1)
+    gradients = torch.autograd.grad(values.sum(), features)[0]
+    parts = (features * gradients).detach()
+    scores = parts.sum(dim=(2, 3))
+    return Contributions(
+        scores=scores,
+        maps=torch.einsum("nk,nkhw->nhw", scores, features.detach()).relu(),
+        conserving=parts.sum(dim=1) * parts[0, 0].numel(),
+        similarity=values.detach(),
+    )
+
+
+def features_and_embeddings(model: EmbeddingModel, pictures: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+    """The layer's maps, as the start of a new graph, and the embeddings behind them; gradients have to be on.
+
+    Args:
+        model: the node's model, in evaluation mode.
+        pictures: uint8 [n, 3, h, w], composed pictures.
+        layer: name of the stage.
+
+    Returns:
+        float32 [n, c, h', w'] and [n, d].
+
+    Raises:
+        ValueError: there is no such layer.
+    """
     names = [name for name, _ in flattened_stages(model.trunk)]
     if layer not in names:
         raise ValueError(f"the trunk has no stage {layer!r}: one of {', '.join(names)}")

@@ -15,7 +15,8 @@ from tasks.metric.seeding import seeded
 from tasks.metric.trunks import SMALL, build_trunk, trunk_names
 
 LEVELS = ("layer2", "layer3", "layer4")
-RESNETS = ("resnet", "resnext", "wide_resnet")  # torchvision's ResNet class; `small` has its stages' names
+# torchvision's ResNet class, and `resnet12`; `small` has its stages' names too.
+RESNETS = ("resnet", "resnext", "wide_resnet")
 
 
 def avsl_trunks() -> tuple[str, ...]:

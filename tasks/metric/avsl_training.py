@@ -48,7 +48,7 @@ def train_avsl(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport
         OSError: the disk is full; the epochs before are kept.
     """
     check_trunk(job.options.trunk)
-    labels = len(data.train.data.label_names)
+    labels = data.train.data.label_count
     return fit(job, data, lambda: AVSLLearner(job.options, labels, job.start), on_epoch)
 
 

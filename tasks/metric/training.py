@@ -29,7 +29,7 @@ def train_node(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport
         InputError: the loss is not a number; the epochs before are kept.
         OSError: the disk is full; the epochs before are kept.
     """
-    labels = len(data.train.data.label_names)
+    labels = data.train.data.label_count
     return fit(job, data, lambda: NodeLearner(job.options, labels, job.start), on_epoch)
 
 

@@ -8,11 +8,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tasks.errors import InputError
+from tasks.metric.resnet12 import resnet12
 from tasks.metric.small_trunk import small_trunk
 
 SMALL = "small"
 EFFICIENTNET_LITE0 = "efficientnet_lite0"
-OURS = (SMALL, EFFICIENTNET_LITE0)  # built here; no address to fetch weights from
+RESNET12 = "resnet12"
+OURS = (SMALL, EFFICIENTNET_LITE0, RESNET12)  # built here; no address to fetch weights from
 
 
 def trunk_names() -> tuple[str, ...]:
@@ -41,6 +43,8 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
     renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
     if name == SMALL:
         trunk = small_trunk()
+    elif name == RESNET12:
+        trunk = resnet12()
     elif name == EFFICIENTNET_LITE0:
         from tasks.metric.efficientnet_lite import (  # noqa: PLC0415 (as above)
             efficientnet_lite0,

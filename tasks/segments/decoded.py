@@ -17,7 +17,7 @@ from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 
-DECODED_VERSION = 1
+DECODED_VERSION = 2
 CropTo = tuple[int, ...] | None  # class ids of the part that pictures are cropped to; None: whole pictures
 _DECODING = threading.Lock()  # threads of one process wait for the first of them
 
@@ -30,7 +30,7 @@ class DecodedSplit:
         images: uint8 [n, 3, size, size], memory-mapped.
         label_maps: uint8 [n, size, size], memory-mapped.
         labels: int64 [n], index into `label_names`.
-        label_names: all labels of the store, sorted.
+        label_names: all labels of the store: those of the training split, sorted, then those of validation alone.
         image_ids: n names.
         groups: n protected attributes, None where there is none.
     """
@@ -44,6 +44,11 @@ class DecodedSplit:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def label_count(self) -> int:
+        """How many labels occur in the split. Of the training split these are the first ones, from 0 without a gap."""
+        return len(np.unique(self.labels))
 
 
 def decode(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: CropTo = None) -> DecodedSplit:
@@ -121,7 +126,8 @@ def _write(store: SegmentStore, split: Split, size: int, targets: Mapping[CropTo
             image_ids.append(row.image_id)
             labels.append(row.label)
             groups.append(row.group)
-        label_names = sorted({label for name in SPLITS for label in store.columns(name, ["label"])["label"]})
+        of_split = [set(store.columns(name, ["label"])["label"]) for name in SPLITS]
+        label_names = [*sorted(of_split[0]), *sorted(of_split[1] - of_split[0])]
         rows = {"image_ids": image_ids, "labels": labels, "groups": groups, "label_names": label_names}
         for crop_to, (images, label_maps) in arrays.items():
             images.flush()

@@ -4,8 +4,6 @@ Both folders may have the sub-folders `training` and `validation`, as ADE20K's A
 """
 
 import csv
-import hashlib
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +15,11 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError
 from tasks.segments.class_names import read_class_names
+from tasks.segments.dominant_label import DominantLabel, label_by_dominant
 from tasks.segments.pictures import as_jpeg_or_png, check_label_map, decode_label_map
 from tasks.segments.segment_label import SegmentLabel, label_by_segment
 from tasks.segments.source import SPLITS, Item, Photo, Split
+from tasks.segments.source_files import classes_digest, fingerprint, read_source_file
 from tasks.segments.stratify import arrange_items, some
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -48,11 +48,14 @@ class FolderSource:
     Attributes:
         images: folder of photos (jpg, jpeg, png, webp); a photo's id is its file name without the suffix.
         labels: CSV file (UTF-8, with a header) with the column `id`; None takes all photos, labelled by a segment.
-        label: the column that holds what the metric is to tell apart, or the segment that decides it.
+        label: the column that holds what the metric is to tell apart, or the segment that decides it, or that the
+            class with the most pixels is it.
         group: the column that holds a protected attribute, or None.
         masks: folder of label maps, ID.png each, or None; a photo that lacks one is left to the segmenter.
         class_names: class table as `read_class_names` takes it; needed if there are masks.
         validation: share of the validation split, kept for every label, where the folders have none.
+        split_by_label: whole labels go to one split, so that validation asks for labels that training never saw;
+            `validation` is the share of the labels then.
         limit: take only so many photos, in the same proportions of labels; None takes all.
         seed: of the split and of the sample.
         name: of the data set; empty for the name of the folder that holds `images`.
@@ -63,11 +66,12 @@ class FolderSource:
 
     images: Path
     labels: Path | None = None
-    label: str | SegmentLabel
+    label: str | SegmentLabel | DominantLabel
     group: str | None = None
     masks: Path | None = None
     class_names: Path | None = None
     validation: float = 0.2
+    split_by_label: bool = False
     limit: int | None = None
     seed: int = 0
     name: str = ""
@@ -102,8 +106,34 @@ class FolderSource:
         Raises:
             InputError: a folder or file is missing, a column is not there, an id is listed twice, has no image or
                 several, a label is empty, there are fewer than two labels, a label has one photo only, no photo has a
-                mask, or as `label_by_segment`.
+                mask, the folders have splits of their own and labels are to be split too, or as `label_by_segment`
+                and `label_by_dominant`.
         """
+        items, _ = self._labelled()
+        return arrange_items(
+            items,
+            where=str(self.labels or self.images),
+            validation=None if self._own_splits else self.validation,
+            limit=self.limit,
+            seed=self.seed,
+            by_label=self.split_by_label,
+        )
+
+    def left_out(self) -> dict[str, int]:
+        """Photos that are left out, by the class with the most pixels: where that is the label and is too rare.
+
+        Raises:
+            InputError: as `items`.
+        """
+        return self._labelled()[1]
+
+    def _labelled(self) -> tuple[list[Item], dict[str, int]]:
+        """All listed photos with their labels, not yet split here, and how many are left out."""
+        if self.split_by_label and self._own_splits:
+            raise InputError(
+                f"{self.images} has a folder for each split, so the labels cannot be split: put the photos into one "
+                "folder, or leave the split as it is"
+            )
         files = self._photos()
         listed = self.labels or self.images
         rows = [_Row(image_id, "", "") for image_id in files] if self.labels is None else self._rows(self.labels)
@@ -116,7 +146,7 @@ class FolderSource:
         several = [row.image_id for row in rows if len(files[row.image_id]) > 1]
         if several:
             raise InputError(f"{self.images} has several images for {some(several)}: keep one file for each id")
-        classes = hashlib.sha256(json.dumps(self.classes(), sort_keys=True).encode()).hexdigest()
+        classes = classes_digest(self.classes())
         items = []
         for row in rows:
             split, path = files[row.image_id][0]
@@ -127,20 +157,16 @@ class FolderSource:
                     split=split,
                     label=row.label,
                     group=row.group or None,
-                    fingerprint=_fingerprint(classes, path, mask),
+                    fingerprint=fingerprint(classes, path, mask),
                 )
             )
         if items and self.masks is not None and not any(self.has_mask(item) for item in items):
             raise InputError(f"{self.masks} has no mask (ID.png) for any photo of {listed}: check the folder")
         if isinstance(self.label, SegmentLabel):
-            items = label_by_segment(self, items, self.label)
-        return arrange_items(
-            items,
-            where=str(listed),
-            validation=None if self._own_splits else self.validation,
-            limit=self.limit,
-            seed=self.seed,
-        )
+            return label_by_segment(self, items, self.label), {}
+        if isinstance(self.label, DominantLabel):
+            return label_by_dominant(self, items, self.label)
+        return items, {}
 
     def has_mask(self, item: Item) -> bool:
         """Whether the photo comes with a label map, told without reading it."""
@@ -158,7 +184,7 @@ class FolderSource:
         if not files:
             raise InputError(f"{folder} has no image for {item.image_id!r} any more: put it back")
         path = files[0]
-        data, pixels = as_jpeg_or_png(_read(path), str(path))
+        data, pixels = as_jpeg_or_png(read_source_file(path), str(path))
         label_map = self.load_label_map(item)
         if label_map is not None:
             mask = str(self._mask(item.image_id, item.split))
@@ -172,7 +198,7 @@ class FolderSource:
             InputError: it cannot be read, or is not one byte a pixel.
         """
         mask = self._mask(item.image_id, item.split)
-        return decode_label_map(_read(mask), str(mask)) if mask is not None else None
+        return decode_label_map(read_source_file(mask), str(mask)) if mask is not None else None
 
     @cached_property
     def _own_splits(self) -> dict[Split, str]:
@@ -224,16 +250,3 @@ def _suffixes() -> tuple[str, ...]:
 def _cell(row: dict[str, str | None], column: str | None) -> str:
     """A cell's text; a row that is too short has None in its last cells."""
     return ((row.get(column) if column is not None else None) or "").strip()
-
-
-def _fingerprint(classes: str, image: Path, mask: Path | None) -> str:
-    stats = [path.stat() for path in (image, mask) if path is not None]
-    facts = [classes, image.name, *((stat.st_size, stat.st_mtime_ns) for stat in stats)]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check the file and its permissions") from error

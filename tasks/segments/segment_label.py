@@ -68,22 +68,38 @@ def label_by_segment(source: MaskSource, items: Sequence[Item], label: SegmentLa
     Raises:
         InputError: there are no masks, none for some photo, no such segment, or a mask cannot be read.
     """
-    classes = source.classes()
-    if not classes:
-        raise InputError(
-            f"the label {label.segment!r} is to be read from masks, and {source.name} comes without: name its masks, "
-            "or a label column"
-        )
+    classes = masked_classes(
+        source, items, f"the label {label.segment!r}", f"whether they have the segment {label.segment!r} is unknown"
+    )
     ids = {name: class_id for class_id, name in classes.items()}
     if label.segment not in ids:
         raise InputError(f"the masks of {source.name} have no segment {label.segment!r}: they have {', '.join(ids)}")
+    return list(_labelled(source, tuple(items), label, ids[label.segment]))
+
+
+def masked_classes(source: MaskSource, items: Sequence[Item], label: str, unknown: str) -> dict[int, str]:
+    """The class table of a source whose photos all have masks, as a label that is read from them needs it.
+
+    Args:
+        source: reads the masks.
+        items: its photos.
+        label: what is to be read from the masks, for the message.
+        unknown: what is unknown of a photo without one, for the message.
+
+    Raises:
+        InputError: there are no masks, or none for some photo.
+    """
+    classes = source.classes()
+    if not classes:
+        raise InputError(
+            f"{label} is to be read from masks, and {source.name} comes without: name its masks, or a label column"
+        )
     bare = [item.image_id for item in items if not source.has_mask(item)]
     if bare:
         raise InputError(
-            f"{source.name} has no mask for {some(bare)}, so whether they have the segment {label.segment!r} is "
-            "unknown: add their masks, or leave the photos out"
+            f"{source.name} has no mask for {some(bare)}, so {unknown}: add their masks, or leave the photos out"
         )
-    return list(_labelled(source, tuple(items), label, ids[label.segment]))
+    return classes
 
 
 @lru_cache(maxsize=4)

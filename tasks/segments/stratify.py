@@ -1,7 +1,8 @@
 """Splits and samples that keep the shares of the labels, and hardly change when photos are added.
 
 Within a label, photos are ordered by a hash of the seed and their name, so neither the order of the rows nor the
-version of a random generator matters, and a photo more moves at most one other to the other split.
+version of a random generator matters, and a photo more moves at most one other to the other split. Whole labels can
+be split in the same way.
 """
 
 import hashlib
@@ -18,7 +19,13 @@ Stratum = TypeVar("Stratum", bound=Hashable)
 
 
 def arrange_items(
-    items: Sequence[Item], *, where: str, validation: float | None, limit: int | None, seed: int
+    items: Sequence[Item],
+    *,
+    where: str,
+    validation: float | None,
+    limit: int | None,
+    seed: int,
+    by_label: bool = False,
 ) -> tuple[Item, ...]:
     """Check the labels of a source's photos, give each a split, and keep a sample of them.
 
@@ -28,13 +35,14 @@ def arrange_items(
         validation: share of the validation split, in (0, 1); None keeps the splits that the items have.
         limit: how many photos to keep; None keeps all.
         seed: of the split and of the sample.
+        by_label: split the labels, not the photos of each.
 
     Returns:
         The kept items, by image_id.
 
     Raises:
-        InputError: an id occurs twice, a label is empty, there are fewer than two labels, a label has only one photo,
-            or the share or the limit is out of range.
+        InputError: an id occurs twice, a label is empty, there are fewer than two labels (four, if they are split), a
+            label has only one photo, or the share or the limit is out of range.
     """
     twice = [name for name, count in Counter(item.image_id for item in items).items() if count > 1]
     if twice:
@@ -45,7 +53,7 @@ def arrange_items(
     labels = {item.image_id: item.label for item in items}
     check_labels(labels, where)
     if validation is not None:
-        splits = stratified_split(labels, validation, seed)
+        splits = (split_by_label if by_label else stratified_split)(labels, validation, seed)
         items = [replace(item, split=splits[item.image_id]) for item in items]
     if limit is not None:
         kept = stratified_sample({item.image_id: (item.split, item.label) for item in items}, limit, seed)
@@ -81,13 +89,37 @@ def stratified_split(labels: Mapping[str, str], validation: float, seed: int) ->
     Raises:
         InputError: the share is out of range.
     """
-    if not 0 < validation < 1:
-        raise InputError(f"the validation share must lie between 0 and 1; got {validation}: 0.2 would do")
+    _check_share(validation)
     splits: dict[str, Split] = {}
     for names in _ordered(labels, seed).values():
         held_out = min(max(math.floor(len(names) * validation + 0.5), 1), len(names) - 1)
         splits |= {name: "validation" if rank < held_out else "train" for rank, name in enumerate(names)}
     return splits
+
+
+def split_by_label(labels: Mapping[str, str], validation: float, seed: int) -> dict[str, Split]:
+    """Split photos so that each label is in one split: validation asks for labels that training never saw.
+
+    Args:
+        labels: photo name to label; at least four labels.
+        validation: share of the labels that are in the validation split, in (0, 1).
+        seed: another seed, another split. Labels are ordered by its hash, as photos are.
+
+    Returns:
+        Photo name to split. Of n labels, n * validation (rounded half up, at least 2, at most n - 2) are in validation.
+
+    Raises:
+        InputError: the share is out of range, or there are fewer than four labels.
+    """
+    _check_share(validation)
+    ((_, names),) = _ordered(dict.fromkeys(labels.values(), ""), seed).items()
+    if len(names) < 4:
+        raise InputError(
+            f"labels can be split from 4 on, for each split needs something to tell; there are {len(names)}: "
+            f"{', '.join(sorted(names))}: split the photos of each label"
+        )
+    novel = set(names[: min(max(math.floor(len(names) * validation + 0.5), 2), len(names) - 2)])
+    return {photo: "validation" if label in novel else "train" for photo, label in labels.items()}
 
 
 def stratified_sample(strata: Mapping[str, Stratum], limit: int, seed: int) -> frozenset[str]:
@@ -126,6 +158,11 @@ def some(names: Sequence[str]) -> str:
     """The first few names and how many there are, for a message."""
     shown = ", ".join(map(repr, names[:3]))
     return shown if len(names) <= 3 else f"{shown}, ... ({len(names)} in all)"
+
+
+def _check_share(validation: float) -> None:
+    if not 0 < validation < 1:
+        raise InputError(f"the validation share must lie between 0 and 1; got {validation}: 0.2 would do")
 
 
 def _ordered(strata: Mapping[str, Stratum], seed: int) -> dict[Stratum, list[str]]:

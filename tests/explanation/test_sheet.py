@@ -76,6 +76,36 @@ def test_the_caption_tells_same_from_different_labels(tmp_path: Path) -> None:
     assert (sheets[None][26:] == 255).all()
 
 
+def test_a_note_stands_in_the_place_of_the_labels_words(tmp_path: Path) -> None:
+    middles = {}
+    for note in (None, "given, distance 0.123", "same label"):
+        write_sheet("hair", [replace(ROW, note=note)], tmp_path / "sheet.png")
+        middles[note] = pixels(tmp_path / "sheet.png")[TITLE + TILE + 26 :, WIDTH // 2 - 90 : WIDTH // 2 + 90]
+    assert (middles[None] == middles["same label"]).all()
+    assert (middles[None] != middles["given, distance 0.123"]).any()
+
+
+def test_the_sides_have_the_names_that_they_are_given(tmp_path: Path) -> None:
+    heads = {}
+    for sides in (("A", "B"), ("query", "B"), ("query", "answer")):
+        write_sheet("hair", [ROW], tmp_path / "sheet.png", sides=sides)
+        sheet = pixels(tmp_path / "sheet.png")
+        heads[sides] = [sheet[44:TITLE, MARGIN + i * (TILE + GAP) :][:, :TILE] for i in range(4)]
+    changed = [(one != other).any() for one, other in zip(heads["A", "B"], heads["query", "B"], strict=True)]
+    assert changed == [True, True, False, False]
+    changed = [(one != other).any() for one, other in zip(heads["query", "B"], heads["query", "answer"], strict=True)]
+    assert changed == [False, False, True, True]
+
+
+def test_tiles_may_be_larger(tmp_path: Path) -> None:
+    write_sheet("hair", [ROW] * 2, tmp_path / "sheet.png", tile=2 * TILE)
+    sheet = pixels(tmp_path / "sheet.png")
+    assert sheet.shape == (TITLE + 2 * (2 * TILE + CAPTION), WIDTH + 4 * TILE, 3)
+    for column in (0, 3):
+        left = MARGIN + column * (2 * TILE + GAP)
+        assert (sheet[TITLE : TITLE + 2 * TILE, left : left + 2 * TILE] == 90).all()
+
+
 def test_names_of_any_kind_are_drawn(tmp_path: Path) -> None:
     for name in ("", "two\nlines\t.jpg", "顔 \udcff 🙂", "<b>$x$</b>" * 40):
         write_sheet(name, [replace(ROW, name_a=name, label_a=name)], tmp_path / "sheet.png")

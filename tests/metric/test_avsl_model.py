@@ -176,7 +176,7 @@ def test_the_same_spec_gives_the_same_weights_and_a_node_s_trunk(model: AVSLMode
 
 def test_another_trunk_is_refused_and_the_fitting_ones_are_named() -> None:
     with pytest.raises(
-        InputError, match=r"stages layer2, layer3, layer4; got trunk 'vgg11': one of small, resnet101, "
+        InputError, match=r"stages layer2, layer3, layer4; got trunk 'vgg11': one of small, resnet12, resnet101, "
     ):
         build_avsl(ModelSpec(trunk="vgg11"), labels=2)
     with pytest.raises(InputError, match="got trunk 'nonsense'"):

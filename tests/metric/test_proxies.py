@@ -1,5 +1,6 @@
 """Losses with parameters of their own, from the first epoch to the file."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def test_proxies_are_learned_saved_resumed_and_counted(
         train_node(job("again"), badge, stop_after_the_third_epoch)
     again = train_node(job("again"), badge, lambda _: None)
     assert again.checkpoint_sha256 == result.checkpoint_sha256
+
+
+@pytest.mark.parametrize(("loss", "vectors"), [("proxy_anchor", 2), ("subcenter_arcface", 6)])
+def test_labels_that_only_validation_has_get_no_proxies(
+    loss: str, vectors: int, options: TrainingOptions, make_store: Callable[..., SegmentStore], tmp_path: Path
+) -> None:
+    # By name "dawn" and "dusk" of validation stand among "day" and "night" of training.
+    store = make_store(
+        tmp_path / "store",
+        change=lambda row: (
+            row if row.split == "train" else replace(row, label={"day": "dawn", "night": "dusk"}[row.label])
+        ),
+    )
+    badge = training_data(store, BADGE, options, tmp_path / "decoded")
+    job = NodeJob(node="badge", key="k", folder=tmp_path / "node", options=replace(options, loss=loss))
+    result = train_node(job, badge, lambda _: None)
+    own = load_checkpoint(tmp_path / "node" / "loss.safetensors")
+    assert sum(tensor.numel() for tensor in own.values()) == vectors * options.embedding
+    # The new labels are the old ones' look, so they are told apart as well as those.
+    assert result.precision.at[1] is not None and result.precision.at[1] > 0.9
 
 
 def test_proxies_learn_thirty_times_as_fast(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from tasks.errors import InputError
-from tasks.metric.trunks import EFFICIENTNET_LITE0, OURS, SMALL, build_trunk, flattened_stages, trunk_names
+from tasks.metric.trunks import EFFICIENTNET_LITE0, OURS, RESNET12, SMALL, build_trunk, flattened_stages, trunk_names
 
 # How each family of torchvision goes from its feature maps to the classes, as in its own `forward`.
 HEADS: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
@@ -110,8 +110,8 @@ def test_the_names_are_all_of_torchvision_s_cnns_and_ours() -> None:
     names = trunk_names()
     every = torchvision.models.list_models(module=torchvision.models)
     transformers = {name for name in every if name.startswith(("vit_", "swin_", "maxvit"))}
-    assert names[:2] == (SMALL, EFFICIENTNET_LITE0)
-    assert sorted(names[2:]) == sorted(set(every) - transformers)
+    assert names[:3] == (SMALL, EFFICIENTNET_LITE0, RESNET12)
+    assert sorted(names[3:]) == sorted(set(every) - transformers)
 
 
 def test_random_weights_come_from_torch_s_seed() -> None:
@@ -125,7 +125,7 @@ def test_random_weights_come_from_torch_s_seed() -> None:
 
 def test_an_unknown_trunk_is_refused_with_the_choices() -> None:
     with pytest.raises(
-        InputError, match=r"unknown trunk 'vit_b_16': one of small, efficientnet_lite0, alexnet, .*resnet18"
+        InputError, match=r"unknown trunk 'vit_b_16': one of small, efficientnet_lite0, resnet12, alexnet, .*resnet18"
     ):
         build_trunk("vit_b_16")
 

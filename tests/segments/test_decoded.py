@@ -84,6 +84,21 @@ def test_labels_have_the_same_number_in_both_splits(make_store: Callable[..., Se
     assert validation.labels.tolist() == [1, 2, 1, 2]
 
 
+def test_the_labels_of_training_have_the_first_numbers(make_store: Callable[..., SegmentStore], tmp_path: Path) -> None:
+    names = {"train": {"day": "b", "night": "d"}, "validation": {"day": "a", "night": "c"}}
+    store = make_store(
+        tmp_path / "store",
+        train=8,
+        validation=4,
+        change=lambda row: replace(row, label="b" if row.image_id == "validation-003" else names[row.split][row.label]),
+    )
+    train, validation = (decode(store, split, 16, tmp_path / "decoded") for split in ("train", "validation"))
+    assert train.label_names == validation.label_names == ("b", "d", "a", "c")
+    assert train.labels.tolist() == [0, 1] * 4
+    assert validation.labels.tolist() == [2, 3, 2, 0]
+    assert (train.label_count, validation.label_count) == (2, 3)
+
+
 @pytest.mark.parametrize("picture", ["image", "mask"])
 def test_a_broken_picture_is_named_and_nothing_half_is_left(
     picture: str, make_store: Callable[..., SegmentStore], tmp_path: Path

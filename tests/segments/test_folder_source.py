@@ -130,6 +130,16 @@ def rewrite(root: Path, old: str, new: str) -> None:
     file.write_text(file.read_text().replace(old, new))
 
 
+def test_whole_labels_may_be_split(folder: Path) -> None:
+    kinds = ("cat", "dog", "eel", "fox", "gnu")
+    rows = [f"p{number},{kinds[number // 2]}," for number in range(10)]
+    (folder / "labels.csv").write_text("id,smiles,age\n" + "\n".join(rows))
+    items = source(folder, split_by_label=True, validation=0.4).items()
+    novel = {item.label for item in items if item.split == "validation"}
+    assert len(items) == 10 and len(novel) == 2
+    assert all((item.split == "validation") == (item.label in novel) for item in items)
+
+
 WRONG: dict[str, Callable[[Path], Any]] = {
     "images folder .* is missing": lambda root: {"images": root / "nowhere"},
     "labels file .*nothing.csv is missing": lambda root: {"labels": root / "nothing.csv"},
@@ -225,6 +235,11 @@ def test_a_photo_of_both_splits_is_refused(scenes: Path) -> None:
     (scenes / "images/validation/training_0.jpg").write_bytes(b"")
     with pytest.raises(InputError, match="several images for 'training_0'"):
         source(scenes, masks=scenes / "annotations").items()
+
+
+def test_folders_with_splits_cannot_be_split_by_label(scenes: Path) -> None:
+    with pytest.raises(InputError, match="has a folder for each split, so the labels cannot be split"):
+        source(scenes, masks=scenes / "annotations", split_by_label=True).items()
 
 
 def test_one_split_folder_alone_is_none(scenes: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import InputError
 from tasks.segments.source import Item
-from tasks.segments.stratify import arrange_items, stratified_sample, stratified_split
+from tasks.segments.stratify import arrange_items, split_by_label, stratified_sample, stratified_split
 
 
 def labels_of(counts: dict[str, int]) -> dict[str, str]:
@@ -79,6 +79,41 @@ def test_arranged_items_are_split_limited_and_in_order() -> None:
     }
     # A photo of the sample is in the same split as it is without a limit.
     assert all(everything[item.image_id] == item.split for item in items)
+
+
+@given(st.integers(4, 30), st.integers(1, 99), st.integers(0, 5))
+def test_whole_labels_are_split(count: int, percent: int, seed: int) -> None:
+    labels = labels_of({f"kind {index} no ": 1 + index % 3 for index in range(count)})
+    splits = split_by_label(labels, percent / 100, seed)
+    of_label = {label: {splits[name] for name in labels if labels[name] == label} for label in labels.values()}
+    assert all(len(found) == 1 for found in of_label.values())
+    novel = sum(found == {"validation"} for found in of_label.values())
+    rounded = math.floor(Fraction(count * percent, 100) + Fraction(1, 2))
+    assert abs(novel - min(max(rounded, 2), count - 2)) <= (count * percent % 100 == 50)
+
+
+def test_which_labels_are_novel_depends_on_the_seed_alone() -> None:
+    labels = labels_of(dict.fromkeys("abcdefghij", 4))
+    of_seeds = [split_by_label(labels, 0.5, seed) for seed in range(4)]
+    assert split_by_label(dict(reversed(labels.items())), 0.5, 0) == of_seeds[0]
+    assert len({tuple(sorted(splits.items())) for splits in of_seeds}) == 4
+    more = split_by_label({**labels, "a99": "a"}, 0.5, 0)
+    assert {name: more[name] for name in labels} == of_seeds[0]
+
+
+def test_arranged_items_may_be_split_by_label() -> None:
+    counts = {"cat": 5, "dog": 4, "eel": 3, "fox": 2}
+    items = arrange_items(items_of(counts), where="x", validation=0.5, limit=None, seed=0, by_label=True)
+    by_split = {split: {item.label for item in items if item.split == split} for split in ("train", "validation")}
+    assert len(items) == 14 and not by_split["train"] & by_split["validation"]
+    assert [len(labels) for labels in by_split.values()] == [2, 2]
+
+
+def test_three_labels_cannot_be_split() -> None:
+    with pytest.raises(InputError, match=r"from 4 on, .* there are 3: cat, dog, eel: split the photos of each label"):
+        split_by_label(labels_of({"eel": 2, "cat": 3, "dog": 3}), 0.5, 0)
+    with pytest.raises(InputError, match=r"between 0 and 1; got 1\.5"):
+        split_by_label(labels_of(dict.fromkeys("abcd", 2)), 1.5, 0)
 
 
 def test_given_splits_are_kept() -> None:
