@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
+from infra.machine import machine_name
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
 from tasks.judging.judge_node import judge_node
@@ -73,7 +74,7 @@ def judge_maps(run: JudgeRun) -> list[str]:
     )
     folder = Path(run.out)
     folder.mkdir(parents=True, exist_ok=True)
-    tables = judgement.tables()
+    tables = judgement.tables(machine_name(run.device))
     (folder / "judgement.json").write_text(json.dumps(judgement.to_dict(), indent=1, allow_nan=False), encoding="utf-8")
     markdown = [table.markdown() for table in tables]
     (folder / "judgement.md").write_text("\n".join(markdown), encoding="utf-8")

@@ -38,6 +38,17 @@ class PairBatch:
             raise ValueError(f"pairs need uint8 pictures and label maps; got {types}")
 
 
+def first(pairs: PairBatch, count: int, start: int = 0) -> PairBatch:
+    """So many pairs from one on, with a seed of their own."""
+    chosen = slice(start, start + count)
+    return PairBatch(
+        query=pairs.query[chosen],
+        support=pairs.support[chosen],
+        label_maps=pairs.label_maps[chosen],
+        seed=pairs.seed + start,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """What is said of a method that makes maps.

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.judging.attribution import Attribution, Method, PairBatch
+from tasks.judging.attribution import Attribution, Method, PairBatch, first
 from tasks.judging.avsl_attribution import avsl_attribution
 from tasks.judging.curves import similarity_curves
 from tasks.judging.localisation import energy_in_segment, pointing_game
@@ -161,7 +161,7 @@ def judge_avsl(model: AVSLModel, pairs: PairBatch, segment: Tensor) -> Judged:
         segment: bool [n, h, w].
     """
     maps = avsl_attribution(model, pairs.query, pairs.support)
-    few = _first(pairs)
+    few = first(pairs, SANITY_PAIRS)
     sanity = _sanities(model, lambda changed: avsl_attribution(changed, few.query, few.support), pairs.seed)
     values = measure_maps(avsl_scorer(model, pairs.support), pairs.query, segment, maps)
     return Judged(method=AVSL, values=values, sanity=sanity)
@@ -171,13 +171,7 @@ def maps_of(attribution: Attribution, model: EmbeddingModel, pairs: PairBatch, l
     """A method's maps, float32 [n, h, w], made in batches; each batch has a seed of its own."""
     maps = []
     for start in range(0, len(pairs.query), BATCH):
-        part = PairBatch(
-            query=pairs.query[start : start + BATCH],
-            support=pairs.support[start : start + BATCH],
-            label_maps=pairs.label_maps[start : start + BATCH],
-            seed=pairs.seed + start,
-        )
-        maps.append(attribution.attribute(model, part, layer))
+        maps.append(attribution.attribute(model, first(pairs, BATCH, start), layer))
     return torch.cat(maps)
 
 
@@ -216,17 +210,8 @@ def best_of(judged: Sequence[Judged], measure: str) -> Judged | None:
     return judged[max(known, key=lambda pair: (pair[0], -pair[1]))[1]] if known else None
 
 
-def _first(pairs: PairBatch) -> PairBatch:
-    return PairBatch(
-        query=pairs.query[:SANITY_PAIRS],
-        support=pairs.support[:SANITY_PAIRS],
-        label_maps=pairs.label_maps[:SANITY_PAIRS],
-        seed=pairs.seed,
-    )
-
-
 def _maps_of_first(attribution: Attribution, pairs: PairBatch, layer: str, model: EmbeddingModel) -> Tensor:
-    return maps_of(attribution, model, _first(pairs), layer)
+    return maps_of(attribution, model, first(pairs, SANITY_PAIRS), layer)
 
 
 def _sanities(model: Model, maps: Callable[[Model], Tensor], seed: int) -> dict[Direction, Sanity]:

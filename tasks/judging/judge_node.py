@@ -10,9 +10,10 @@ import torch
 from tasks.errors import InputError
 from tasks.explanation.sfam import explained_layer
 from tasks.explanation.table import Table
-from tasks.judging.attribution import Attribution, PairBatch
-from tasks.judging.judge import MEASURES, Judged, judge, judge_avsl
-from tasks.judging.judgement_table import judgement_tables
+from tasks.judging.attribution import Attribution, PairBatch, first
+from tasks.judging.judge import BATCH, MEASURES, Judged, judge, judge_avsl
+from tasks.judging.judgement_table import judgement_tables, speed_table
+from tasks.judging.map_speed import MapSpeed, maps_per_second
 from tasks.judging.pairs import draw_pairs
 from tasks.metric.avsl_model import AVSLModel, build_avsl
 from tasks.metric.checkpoint import load_checkpoint
@@ -34,6 +35,7 @@ class Judgement:
         seed: of their draw.
         size: edge of the pictures, pixels.
         judged: the methods.
+        speed: how fast SFAM's maps are made, beside Grad-CAM's.
         source: name of the data set.
     """
 
@@ -44,16 +46,17 @@ class Judgement:
     seed: int
     size: int
     judged: tuple[Judged, ...]
+    speed: MapSpeed
     source: str
 
-    def tables(self) -> list[Table]:
-        """For people."""
+    def tables(self, machine: str) -> list[Table]:
+        """For people; the machine is named under the speed."""
         where = ", ".join(self.segment) if len(self.segment) < 6 else f"any of {len(self.segment)} segments"
         note = (
             f"Node {self.node} on {self.source}, {self.pairs} pairs of validation photos (half of one label, seed "
             f"{self.seed}), {self.size} px, layer {self.layer}; energy and pointing: {where}."
         )
-        return judgement_tables(self.judged, (note,))
+        return [*judgement_tables(self.judged, (note,)), speed_table(self.speed, (note, f"Machine: {machine}."))]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -70,7 +73,7 @@ class Judgement:
             }
             for row in self.judged
         }
-        return {**facts, "methods": methods}
+        return {**facts, "methods": methods, "speed": asdict(self.speed)}
 
 
 def judge_node(
@@ -139,6 +142,7 @@ def judge_node(
         seed=seed,
         size=options.size,
         judged=tuple(judged),
+        speed=maps_per_second(model, first(batch, BATCH), layer),
         source=store.source,
     )
 

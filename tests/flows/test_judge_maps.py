@@ -34,7 +34,8 @@ def test_the_tables_are_files_and_in_the_tracking_store(
         return tables
 
     tables = run(segment="badge")
-    assert len(tables) == 3
+    assert len(tables) == 4
+    assert "| SFAM | Grad-CAM | SFAM / Grad-CAM |" in tables[3]
     assert (tmp_path / "out" / "judgement.md").read_text() == "\n".join(tables)
     found = json.loads((tmp_path / "out" / "judgement.json").read_text())
     assert (found["node"], found["segment"], found["pairs"]) == ("root", ["badge"], 6)

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 
 from tasks.judging.judge import MEASURES, Judged, Sanity
-from tasks.judging.judgement_table import judgement_tables
+from tasks.judging.judgement_table import judgement_tables, speed_table
+from tasks.judging.map_speed import MapSpeed, Ratio
 from tests.judging.test_judge import judged_of
 
 
@@ -37,6 +38,25 @@ def test_figures_are_in_percent_with_what_is_better_said() -> None:
     assert sanity.columns == ("method", "top-down: all", "verdict")
     assert [row[1] for row in sanity.rows] == ["-", "0.10 / 0.20", "0.95 / 0.90"]
     assert "A&#124;B" in table.markdown()
+
+
+def test_speed_is_a_ratio_with_its_range() -> None:
+    ratio = Ratio(median=3.14, low=2.0, high=4.44)
+    speed = MapSpeed(
+        layer="layer3",
+        device="cpu",
+        threads=1,
+        maps=64,
+        rounds=9,
+        sfam=310.4,
+        grad_cam=99.6,
+        grad_cam_targets_given=120.0,
+        ratio=ratio,
+        ratio_targets_given=Ratio(median=2.6, low=2.4, high=3.8),
+    )
+    table = speed_table(speed, ("a note",))
+    assert table.rows == (("310", "100", "3.1 x (2.0 to 4.4)", "2.6 x (2.4 to 3.8)"),)
+    assert "64 maps a round, 9 rounds" in table.notes[1]
 
 
 def test_without_sfam_there_is_no_comparison() -> None:
