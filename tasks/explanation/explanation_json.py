@@ -45,6 +45,7 @@ def _node(node: NodeExplanation) -> dict[str, Any]:
         "snr_distance": node.snr_distance,
         "percentile": node.percentile,
         "same_label_percentile": node.same_label_percentile,
+        "standing": node.standing,
         **_figures("", node.precision),
         "composed_distance": node.composed_distance,
         **_figures("composed_", node.composed_precision or Precision.none(node.precision.n)),

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.explanation.pair_place import PairPlace
 from tasks.explanation.picture_uri import map_uri, picture_uri
 from tasks.explanation.record import AdditiveReading, NodeExplanation, PairExplanation
@@ -98,13 +101,14 @@ def write_page(explanation: PairExplanation, path: Path, place: PairPlace | None
         shapes=[(100 * min(1.0, width / height), 100 * min(1.0, height / width)) for height, width in (first, second)],
         leaves=most_alike_first(view for view in nodes if not view.node.children),
         bars=[] if explanation.additive is None else term_bars(explanation.additive, nodes),
+        composed_maps=[] if explanation.composed_maps is None else [_shown(side) for side in explanation.composed_maps],
     )
 
 
 def most_alike_first(leaves: Iterable[NodeView]) -> list[NodeView]:
-    """Leaves by rising percentile, which compares nodes as their distances do not; those without one at the end."""
+    """Leaves by rising standing, which compares nodes as their distances do not; those without one at the end."""
     far = 101.0  # beyond every percentile
-    return sorted(leaves, key=lambda view: far if view.node.percentile is None else view.node.percentile)
+    return sorted(leaves, key=lambda view: far if view.node.standing is None else view.node.standing)
 
 
 def term_bars(additive: AdditiveReading, nodes: Sequence[NodeView]) -> list[TermBar]:
@@ -124,6 +128,12 @@ def spot(box: Box | None, height: int, width: int) -> Spot:
     left, top, right, bottom = box or (0, 0, width, height)
     across, down = 100 / width, 100 / height
     return Spot(left * across, top * down, (right - left) * across, (bottom - top) * down)
+
+
+def _shown(conserving: NDArray[np.float32]) -> str:
+    """A map of either sign for display: what is positive, up to its own maximum."""
+    positive = np.maximum(conserving, 0)
+    return map_uri(positive / max(float(positive.max()), np.finfo(np.float32).tiny), longest=MAP)
 
 
 def _node_view(index: int, node: NodeExplanation, sizes: tuple[tuple[int, int], tuple[int, int]]) -> NodeView:

@@ -10,6 +10,7 @@ from tasks.explanation.pair_place import PairPlace
 from tasks.explanation.pair_table import PairRow
 from tasks.explanation.picture_uri import picture_uri
 from tasks.explanation.rendering import write_html
+from tasks.explanation.wording import standing_words
 from tasks.segments.pictures import decode_image
 
 THUMBNAIL = 192  # longest side in pixels: twice what the list shows, for fine screens
@@ -26,8 +27,8 @@ class ListedPair:
         thumbnails: data: addresses.
         similarity: by the tree's decision, in [0, 1]; None where there is none.
         percentile: share of the validation pairs with at most its distance, in [0, 100]; None where there is none.
-        part: the leaf that is the farthest apart among the validation pairs; None where no leaf has a distance.
-        part_percentile: of that leaf.
+        part: the leaf that is the farthest apart (`NodeExplanation.standing`); None where no leaf has a distance.
+        part_words: how far that leaf is apart.
     """
 
     place: PairPlace
@@ -37,7 +38,7 @@ class ListedPair:
     similarity: float | None
     percentile: float | None
     part: str | None
-    part_percentile: float | None
+    part_words: str
 
 
 def write_pair_list(rows: Sequence[PairRow], out: Path) -> None:
@@ -61,8 +62,8 @@ def _listed(row: PairRow, told: dict[str, Any]) -> ListedPair:
     first, second = (
         picture_uri(decode_image(photo.read_bytes(), str(photo)), longest=THUMBNAIL) for photo in row.photos
     )
-    leaves = [node for node in told["nodes"] if not node["children"] and node["percentile"] is not None]
-    farthest = max(leaves, key=lambda leaf: float(leaf["percentile"]), default=None)
+    leaves = [node for node in told["nodes"] if not node["children"] and node["standing"] is not None]
+    farthest = max(leaves, key=lambda leaf: float(leaf["standing"]), default=None)
     return ListedPair(
         place=row.place,
         names=(row.photos[0].name, row.photos[1].name),
@@ -71,5 +72,5 @@ def _listed(row: PairRow, told: dict[str, Any]) -> ListedPair:
         similarity=told["similarity"],
         percentile=told["percentile"],
         part=farthest["name"] if farthest else None,
-        part_percentile=farthest["percentile"] if farthest else None,
+        part_words=standing_words(farthest["percentile"], farthest["same_label_percentile"]) if farthest else "",
     )

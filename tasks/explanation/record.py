@@ -55,6 +55,12 @@ class NodeExplanation:
     boxes: tuple[Box | None, Box | None] = (None, None)
     same_label_percentile: float | None = None
 
+    @property
+    def standing(self) -> float | None:
+        """By what parts are compared with each other, in [0, 100]: the percentile among pairs of one label, where a
+        part that tells the labels apart stands out; among all pairs where there are none of one label."""
+        return self.percentile if self.same_label_percentile is None else self.same_label_percentile
+
 
 @dataclass(frozen=True, kw_only=True)
 class AdditiveReading:

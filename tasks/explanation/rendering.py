@@ -42,6 +42,8 @@ def _environment() -> Environment:
         "among_pairs": wording.among_pairs,
         "additive_words": wording.additive_words,
         "closest": wording.closest,
+        "part_words": wording.part_words,
+        "standing_words": wording.standing_words,
         "distance_colour": distance_colour.distance_colour,
         "score_colour": distance_colour.score_colour,
         "ink_on": distance_colour.ink_on,

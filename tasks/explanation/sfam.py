@@ -81,6 +81,7 @@ def explain_pairs(
     support: Tensor,
     layer: str | None = None,
     similarity: Similarity = "cosine",
+    centre: Tensor | None = None,
 ) -> PairMaps:
     """SFAM of pairs of pictures under a node's model, aware of its embedder.
 
@@ -98,6 +99,8 @@ def explain_pairs(
         support: uint8 [n, 3, h, w].
         layer: name of the stage to explain; None for `explained_layer`.
         similarity: "cosine" or "snr".
+        centre: float [d], taken from both embeddings first, such as the mean over the node's photos: then the maps
+            explain what the two share beyond what all photos share. None takes nothing.
 
     Raises:
         ValueError: shapes differ, there is no such layer, or the similarity is unknown.
@@ -105,16 +108,18 @@ def explain_pairs(
     if query.shape != support.shape:
         raise ValueError(f"pairs need pictures of one shape; got {list(query.shape)} and {list(support.shape)}")
     with torch.inference_mode(False), torch.enable_grad():
-        return _explain_pairs(model, query, support, layer or explained_layer(model, query.shape[-1]), similarity)
+        return _explain_pairs(
+            model, query, support, layer or explained_layer(model, query.shape[-1]), similarity, centre
+        )
 
 
 def _explain_pairs(
-    model: EmbeddingModel, query: Tensor, support: Tensor, layer: str, similarity: Similarity
+    model: EmbeddingModel, query: Tensor, support: Tensor, layer: str, similarity: Similarity, centre: Tensor | None
 ) -> PairMaps:
     features, embeddings = features_and_embeddings(model, torch.cat([query, support]), layer)
     own = embeddings.detach()
     # Each half is differentiated with the other held fixed; rows do not see each other.
-    found = contributions(features, embeddings, torch.cat(own.chunk(2)[::-1]), similarity)
+    found = contributions(features, embeddings, torch.cat(own.chunk(2)[::-1]), similarity, centre)
     bias_share = torch.stack((1 - found.scores.sum(dim=1) / found.similarity).chunk(2), dim=1)
     n = len(query)
     return PairMaps(
@@ -181,7 +186,11 @@ class Contributions(NamedTuple):
 
 
 def contributions(
-    features: Tensor, embeddings: Tensor, targets: Tensor, similarity: Similarity = "cosine"
+    features: Tensor,
+    embeddings: Tensor,
+    targets: Tensor,
+    similarity: Similarity = "cosine",
+    centre: Tensor | None = None,
 ) -> Contributions:
     """SFAM of pictures, each against an embedding that is held fixed.
 
@@ -190,10 +199,14 @@ def contributions(
         embeddings: float [n, d], of the same call.
         targets: float [n, d], without a gradient.
         similarity: "cosine" or "snr".
+        centre: float [d], taken from embeddings and targets first; None takes nothing.
 
     Raises:
         ValueError: the similarity is unknown.
     """
+    if centre is not None:
+        centre = centre.to(embeddings).clone()  # a copy: what `embed` gives cannot take part in a gradient
+        embeddings, targets = embeddings - centre, targets - centre
     values = (embeddings * _linear_form(embeddings.detach(), targets, similarity)).sum(dim=1)
     gradients = torch.autograd.grad(values.sum(), features)[0]
     parts = (features * gradients).detach()

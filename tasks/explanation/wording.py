@@ -62,6 +62,24 @@ def verdict(explanation: PairExplanation) -> str:
     return f"similarity {number(similarity(explanation.distance), 3)}; {where}"
 
 
+def part_words(node: NodeExplanation) -> str:
+    """How alike a part is, compared with other parts: by the pairs of one label where there are such; "" if unknown."""
+    return standing_words(node.percentile, node.same_label_percentile)
+
+
+def standing_words(percentile: float | None, same_label_percentile: float | None) -> str:
+    """The same of the two percentiles, in [0, 100]."""
+    if same_label_percentile is None:
+        return closest(percentile)
+    if same_label_percentile <= 50:
+        return f"closer than {_share(100 - same_label_percentile)} of pairs of one label"
+    return f"farther apart than {_share(same_label_percentile)} of pairs of one label"
+
+
+def _share(percentile: float) -> str:
+    return "all" if percentile >= 100 else _whole(percentile) + PERCENT
+
+
 def closest(percentile: float | None) -> str:
     """The same in two words, for a small card: "closest 17 %", "farthest 8 %"."""
     if percentile is None or math.isnan(percentile):

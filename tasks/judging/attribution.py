@@ -18,6 +18,7 @@ class PairBatch:
         support: uint8 [n, 3, h, w], composed pictures.
         label_maps: uint8 [n, h, w], of the queries: segment ids, for methods that are given the masks.
         seed: of what is random.
+        centre: float [d], the mean embedding of the node's photos, for methods that take it off; None where unknown.
 
     Raises:
         ValueError: a shape or a type is another.
@@ -27,6 +28,7 @@ class PairBatch:
     support: Tensor
     label_maps: Tensor
     seed: int = 0
+    centre: Tensor | None = None
 
     def __post_init__(self) -> None:
         shapes = [list(part.shape) for part in (self.query, self.support, self.label_maps)]
@@ -46,6 +48,7 @@ def first(pairs: PairBatch, count: int, start: int = 0) -> PairBatch:
         support=pairs.support[chosen],
         label_maps=pairs.label_maps[chosen],
         seed=pairs.seed + start,
+        centre=pairs.centre,
     )
 
 

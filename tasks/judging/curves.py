@@ -4,7 +4,7 @@ After Petsiuk et al., RISE (BMVC 2018), with the similarity to a fixed support i
 A map is the better, the faster the similarity rises as its first pixels are inserted, and falls as they are deleted.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from tasks.judging.similarity import Scorer
 from tasks.metric.model import normalise
 
 Mode = Literal["insertion", "deletion"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 STEPS = 16  # shares of the pixels: 0, 1/16, ..., 1
 BLUR = 0.15  # the blurred picture's standard deviation, as a share of the edge: no part can be told in it
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from tasks.judging.attribution import Attribution, Method, PairBatch, first
 from tasks.judging.avsl_attribution import avsl_attribution
-from tasks.judging.curves import similarity_curves
+from tasks.judging.curves import MODES, similarity_curves
 from tasks.judging.localisation import energy_in_segment, pointing_game
 from tasks.judging.masked import masked_similarity
 from tasks.judging.sanity import PASSES_BELOW, CascadeStep, Direction, Model, cascade
-from tasks.judging.similarity import Scorer, avsl_scorer, cosine_scorer
+from tasks.judging.similarity import Scorer, avsl_scorer, centred_scorer, cosine_scorer
 from tasks.metric.avsl_model import AVSLModel
 from tasks.metric.compare import Difference
 from tasks.metric.model import EmbeddingModel
@@ -45,6 +45,8 @@ MEASURES: dict[str, Measure] = {
     "deletion_normalised": Measure(title="deletion AUC, normalised", higher_is_better=False),
     "insertion": Measure(title="insertion AUC", higher_is_better=True),
     "insertion_normalised": Measure(title="insertion AUC, normalised", higher_is_better=True),
+    "deletion_centred": Measure(title="deletion AUC about the mean", higher_is_better=False),
+    "insertion_centred": Measure(title="insertion AUC about the mean", higher_is_better=True),
     "drop": Measure(title="average drop", higher_is_better=False),
     "increase": Measure(title="increase", higher_is_better=True),
     "energy": Measure(title="energy in segment", higher_is_better=True),
@@ -143,10 +145,11 @@ def judge(
         on_method: called with each method's name before it runs.
     """
     scores = cosine_scorer(model, pairs.support)
+    centred = None if pairs.centre is None else centred_scorer(model, pairs.support, pairs.centre)
     judged = []
     for attribution in attributions:
         on_method(attribution.name)
-        values = measure_maps(scores, pairs.query, segment, maps_of(attribution, model, pairs, layer))
+        values = measure_maps(scores, centred, pairs.query, segment, maps_of(attribution, model, pairs, layer))
         sanity = _sanities(model, partial(_maps_of_first, attribution, pairs, layer), pairs.seed)
         judged.append(Judged(method=attribution, values=values, sanity=sanity))
     return judged
@@ -163,7 +166,7 @@ def judge_avsl(model: AVSLModel, pairs: PairBatch, segment: Tensor) -> Judged:
     maps = avsl_attribution(model, pairs.query, pairs.support)
     few = first(pairs, SANITY_PAIRS)
     sanity = _sanities(model, lambda changed: avsl_attribution(changed, few.query, few.support), pairs.seed)
-    values = measure_maps(avsl_scorer(model, pairs.support), pairs.query, segment, maps)
+    values = measure_maps(avsl_scorer(model, pairs.support), None, pairs.query, segment, maps)
     return Judged(method=AVSL, values=values, sanity=sanity)
 
 
@@ -175,11 +178,14 @@ def maps_of(attribution: Attribution, model: EmbeddingModel, pairs: PairBatch, l
     return torch.cat(maps)
 
 
-def measure_maps(scores: Scorer, query: Tensor, segment: Tensor, maps: Tensor) -> dict[str, NDArray[np.float64]]:
+def measure_maps(
+    scores: Scorer, centred: Scorer | None, query: Tensor, segment: Tensor, maps: Tensor
+) -> dict[str, NDArray[np.float64]]:
     """Every measure of the maps of the queries.
 
     Args:
         scores: of the similarity to each query's support.
+        centred: of the cosine about the mean embedding; None where that is not known.
         query: uint8 [n, 3, h, w].
         segment: bool [n, h, w].
         maps: float32 [n, h, w].
@@ -189,12 +195,19 @@ def measure_maps(scores: Scorer, query: Tensor, segment: Tensor, maps: Tensor) -
     """
     deletion = similarity_curves(scores, query, maps, "deletion")
     insertion = similarity_curves(scores, query, maps, "insertion")
+    about_mean = {
+        f"{mode}_centred": torch.full((len(query),), torch.nan)
+        if centred is None
+        else similarity_curves(centred, query, maps, mode).area
+        for mode in MODES
+    }
     masked = masked_similarity(scores, query, maps)
     found = {
         "deletion": deletion.area,
         "deletion_normalised": deletion.normalised_area,
         "insertion": insertion.area,
         "insertion_normalised": insertion.normalised_area,
+        **about_mean,
         "drop": masked.drop,
         "increase": masked.increase,
         "energy": energy_in_segment(maps, segment),

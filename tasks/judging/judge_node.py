@@ -17,6 +17,7 @@ from tasks.judging.map_speed import MapSpeed, maps_per_second
 from tasks.judging.pairs import draw_pairs
 from tasks.metric.avsl_model import AVSLModel, build_avsl
 from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.model import embed
 from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.training_data import split_view
 from tasks.segments.compose import present
@@ -123,6 +124,7 @@ def judge_node(
         support=view.pictures(drawn[:, 1], "cpu"),
         label_maps=label_maps,
         seed=seed,
+        centre=embed(model.to(options.device), view.batches(options.device), options.device).mean(dim=0),
     )
     if not present(label_maps, class_ids).any():
         raise InputError(

@@ -10,11 +10,20 @@ from tasks.judging.floors import activation_sum, centred_gaussian, random_map
 from tasks.judging.grad_cam_family import LARGE_UNIT, ablation_cam, grad_cam, score_cam
 from tasks.judging.perturbation import occlusion, segment_ablation
 from tasks.judging.relevance_cam import relevance_cam
-from tasks.judging.similar_features import sfam, sfam_of_features
+from tasks.judging.similar_features import (
+    sfam,
+    sfam_centred,
+    sfam_centred_conserving,
+    sfam_conserving,
+    sfam_of_features,
+)
 from tasks.judging.similarity_target import CosineTarget, DotProductTarget
 
 _METHODS = (
     ("sfam", "SFAM", sfam),
+    ("sfam-conserving", "SFAM (conserving)", sfam_conserving),
+    ("sfam-centred", "SFAM (about the mean)", sfam_centred),
+    ("sfam-centred-conserving", "SFAM (about the mean, conserving)", sfam_centred_conserving),
     ("sfam-features-cosine", "SFAM (features, cosine)", sfam_of_features("cosine")),
     ("sfam-features-euclidean", "SFAM (features, Euclidean)", sfam_of_features("euclidean")),
     ("sfam-features-snr", "SFAM (features, SNR)", sfam_of_features("snr")),

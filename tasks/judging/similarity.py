@@ -26,6 +26,18 @@ def cosine_scorer(model: EmbeddingModel, support: Tensor) -> Scorer:
     return lambda queries: nn.functional.cosine_similarity(_in_batches(model, model, queries), fixed)
 
 
+def centred_scorer(model: EmbeddingModel, support: Tensor, centre: Tensor) -> Scorer:
+    """The cosine of the embeddings about their mean: what the two share beyond what all photos share.
+
+    Args:
+        model: in evaluation mode.
+        support: uint8 [n, 3, h, w].
+        centre: float [d], the mean embedding of the node's photos.
+    """
+    fixed = _in_batches(model, model, normalise(support)) - centre
+    return lambda queries: nn.functional.cosine_similarity(_in_batches(model, model, queries) - centre, fixed)
+
+
 def avsl_scorer(model: AVSLModel, support: Tensor) -> Scorer:
     """`1 - D / 2` of AVSL's distance D: the cosine, where every node of the last level is certain (our reading).
 

@@ -24,7 +24,9 @@ def pairs_of(n: int, edge: int, seed: int = 0) -> PairBatch:
         if i % 2 == 0:
             label_maps[i, edge // 4 : -edge // 4, edge // 4 : -edge // 4] = 7
     queries, supports = (coarse_pictures(n, edge, 2 * seed + side) for side in (1, 2))
-    return PairBatch(query=queries, support=supports, label_maps=label_maps, seed=seed)
+    return PairBatch(
+        query=queries, support=supports, label_maps=label_maps, seed=seed, centre=torch.linspace(-0.1, 0.1, 6)
+    )
 
 
 def model_of(trunk: str = "small", *, embedder: bool = True) -> EmbeddingModel:

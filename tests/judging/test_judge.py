@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from tasks.judging.avsl_attribution import avsl_attribution
 from tasks.judging.curves import similarity_curves
 from tasks.judging.judge import MEASURES, Estimate, Judged, Sanity, best_of, judge, judge_avsl, maps_of
 from tasks.judging.localisation import energy_in_segment
-from tasks.judging.similarity import avsl_scorer, cosine_scorer
+from tasks.judging.similarity import avsl_scorer, centred_scorer, cosine_scorer
 from tasks.metric.avsl_model import build_avsl
 from tasks.metric.model import EmbeddingModel, ModelSpec, build_model
 
@@ -24,7 +26,7 @@ def sfam(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor:
     return to_picture_size(explain_pairs(model, pairs.query, pairs.support, layer).query, pairs.query.shape[-1])
 
 
-def centre(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor:
+def centre_map(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor:
     places = torch.linspace(-1, 1, pairs.query.shape[-1])
     one = torch.exp(-(places[:, None] ** 2) - places[None, :] ** 2)
     return one.expand(len(pairs.query), -1, -1).clone()
@@ -43,9 +45,9 @@ def test_every_method_is_measured_on_the_same_pairs(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "SANITY_PAIRS", 2)
     model, pairs, segment = made_pairs(5)
     named: list[str] = []
-    judged = judge(model, pairs, segment, "layer2", [method("sfam", sfam), method("centre", centre)], named.append)
+    judged = judge(model, pairs, segment, "layer2", [method("sfam", sfam), method("centre", centre_map)], named.append)
     assert named == ["sfam", "centre"]
-    for row, attribute in zip(judged, (sfam, centre), strict=True):
+    for row, attribute in zip(judged, (sfam, centre_map), strict=True):
         maps = attribute(model, pairs, "layer2")
         assert list(row.values) == list(MEASURES)
         assert all(values.shape == (5,) for values in row.values.values())
@@ -53,10 +55,22 @@ def test_every_method_is_measured_on_the_same_pairs(monkeypatch: pytest.MonkeyPa
         areas = similarity_curves(cosine_scorer(model, pairs.support), pairs.query, maps, "deletion").area
         np.testing.assert_allclose(row.values["deletion"], areas, atol=5e-3)
     assert not judged[1].passes_sanity  # the same map whatever the weights
+    assert all(np.isnan(row.values["deletion_centred"]).all() for row in judged)  # these pairs have no mean
     assert judged[1].sanity["top-down"].rank_correlation == pytest.approx([1.0] * 7)
     assert judged[0].sanity["bottom-up"].stages == tuple(reversed(judged[0].sanity["top-down"].stages))
     top_down = judged[0].sanity["top-down"].rank_correlation
     assert top_down[-1] is not None and top_down[-1] < 0.9
+
+
+def test_with_a_mean_curves_about_it_are_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SANITY_PAIRS", 2)
+    model, pairs, segment = made_pairs(3)
+    centre = torch.linspace(-0.2, 0.2, 6)
+    (row,) = judge(model, replace(pairs, centre=centre), segment, "layer2", [method("centre", centre_map)])
+    scores = centred_scorer(model, pairs.support, centre)
+    for mode in ("insertion", "deletion"):
+        expected = similarity_curves(scores, pairs.query, centre_map(model, pairs, "layer2"), mode).area  # type: ignore[arg-type]
+        np.testing.assert_allclose(row.values[f"{mode}_centred"], expected, atol=1e-2)
 
 
 def test_batches_get_their_own_pairs_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:

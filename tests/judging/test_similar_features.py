@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,10 +8,16 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from tasks.explanation.feature_sfam import layer_features
-from tasks.explanation.sfam import explain_pairs
+from tasks.explanation.sfam import explain_pairs, features_and_embeddings
 from tasks.judging.attribution import PairBatch
-from tasks.judging.similar_features import sfam, sfam_of_features
-from tasks.metric.model import EmbeddingModel
+from tasks.judging.similar_features import (
+    sfam,
+    sfam_centred,
+    sfam_centred_conserving,
+    sfam_conserving,
+    sfam_of_features,
+)
+from tasks.metric.model import EmbeddingModel, normalise
 
 EDGE = 48
 
@@ -45,3 +52,30 @@ def test_scores_of_pooled_features_weigh_the_maps(model: EmbeddingModel, pairs: 
         (euclidean, sfam_of_features("euclidean")(model, pairs, layer)),
     ):
         torch.testing.assert_close(got, at_size(torch.from_numpy(np.stack(expected)).float()), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", ["layer3", "layer4"])
+def test_about_the_mean_both_embeddings_are_taken_from_it(model: EmbeddingModel, pairs: PairBatch, layer: str) -> None:
+    # The centred cosine, differentiated with the query's own length held fixed, by autograd from the pictures on.
+    assert pairs.centre is not None
+    features, embeddings = features_and_embeddings(model, pairs.query, layer)
+    with torch.no_grad():
+        support = model(normalise(pairs.support)) - pairs.centre
+    own = embeddings - pairs.centre
+    cosine = (own * support).sum(dim=1) / (own.detach().norm(dim=1) * support.norm(dim=1))
+    gradients = torch.autograd.grad(cosine.sum(), features)[0]
+    products = (features * gradients).detach()
+    conserving = products.sum(dim=1) * products.shape[2] * products.shape[3]
+    scores = products.sum(dim=(2, 3))
+    maps = torch.einsum("nk,nkhw->nhw", scores, features.detach()).relu()
+    torch.testing.assert_close(sfam_centred(model, pairs, layer), at_size(maps), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(sfam_centred_conserving(model, pairs, layer), at_size(conserving), rtol=1e-4, atol=1e-5)
+    plain = explain_pairs(model, pairs.query, pairs.support, layer).query_conserving
+    torch.testing.assert_close(sfam_conserving(model, pairs, layer), at_size(plain))
+    assert not torch.allclose(sfam(model, pairs, layer), sfam_centred(model, pairs, layer), rtol=1e-2)
+
+
+def test_without_a_mean_there_is_no_map_about_it(model: EmbeddingModel, pairs: PairBatch) -> None:
+    for attribute in (sfam_centred, sfam_centred_conserving):
+        with pytest.raises(ValueError, match="needs pairs with a centre"):
+            attribute(model, replace(pairs, centre=None), "layer4")

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tasks.judging import similarity as module
 from tasks.judging.attribution import PairBatch
-from tasks.judging.similarity import avsl_scorer, cosine_scorer
+from tasks.judging.similarity import avsl_scorer, centred_scorer, cosine_scorer
 from tasks.metric.avsl_model import AVSLModel, build_avsl
 from tasks.metric.avsl_similarity import distance_rows
 from tasks.metric.model import EmbeddingModel, ModelSpec, normalise
@@ -28,6 +28,18 @@ def test_each_query_is_compared_with_its_own_support(
         with torch.no_grad():
             a, b = (model(normalise(part[i : i + 1]))[0].double() for part in (pairs.query, pairs.support))
         assert got[i].item() == pytest.approx((a @ b / a.norm() / b.norm()).item(), abs=1e-4)
+
+
+def test_about_the_mean_the_centre_is_taken_from_both(
+    model: EmbeddingModel, make_pairs: Callable[..., PairBatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.metric.model.native_bfloat16", lambda _device: False)
+    pairs = make_pairs(3, 32)
+    got = centred_scorer(model, pairs.support, pairs.centre)(normalise(pairs.query))
+    with torch.no_grad():
+        a, b = (model(normalise(part)).double() - pairs.centre for part in (pairs.query, pairs.support))
+    expected = [(x @ y / x.norm() / y.norm()).item() for x, y in zip(a, b, strict=True)]
+    assert got.tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def avsl() -> AVSLModel:
