@@ -72,12 +72,12 @@ def standing_words(percentile: float | None, same_label_percentile: float | None
     if same_label_percentile is None:
         return closest(percentile)
     if same_label_percentile <= 50:
-        return f"closer than {_share(100 - same_label_percentile)} of pairs of one label"
-    return f"farther apart than {_share(same_label_percentile)} of pairs of one label"
+        return f"closer than {_share(100 - same_label_percentile)} pairs of one label"
+    return f"farther apart than {_share(same_label_percentile)} pairs of one label"
 
 
 def _share(percentile: float) -> str:
-    return "all" if percentile >= 100 else _whole(percentile) + PERCENT
+    return "all" if percentile >= 100 else f"{_whole(percentile)}{PERCENT} of the"
 
 
 def closest(percentile: float | None) -> str:

@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 import math
 import re
@@ -7,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tasks.explanation.explanation_json import explanation_json
 from tasks.explanation.page import spot, write_page
@@ -131,6 +134,45 @@ def test_leaves_are_listed_from_most_to_least_alike(tmp_path: Path, make_pair: A
     assert "part 7 (farthest 17 %), then part 6 (farthest 16 %). Least alike: part 0 (farthest 10 %)." in " ".join(
         re.sub(r"<[^>]+>", "", page).replace("\N{NO-BREAK SPACE}", " ").split()
     )
+
+
+def decoded(address: str) -> np.ndarray:
+    """A picture's data: address as uint8 [h, w, 4]."""
+    with Image.open(io.BytesIO(base64.b64decode(address.split(",", 1)[1]))) as opened:
+        return np.asarray(opened.convert("RGBA"))
+
+
+def test_parts_are_compared_by_the_pairs_of_one_label_where_there_are_such(tmp_path: Path, make_pair: Any) -> None:
+    # Among all pairs part 0 would be the farthest; among those of one label it is the closest.
+    made = make_pair(2)
+    nodes = tuple(
+        replace(node, percentile=90.0 - i, same_label_percentile=3.0 + 40 * i)
+        if not node.children and node.percentile is not None
+        else node
+        for i, node in enumerate(made.nodes)
+    )
+    write_page(replace(made, nodes=nodes), tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    strip = page[page.index('<ol class="strip">') : page.index("</ol>")]
+    names = re.findall(r'<b class="name" title="([^"]*)"', strip)
+    known = [node.name for node in nodes if not node.children and node.percentile is not None]
+    assert names[: len(known)] == known
+    assert "closer than 97 % of the pairs of one label" in strip
+    assert "Most alike, compared with those pairs: <b>part 0</b> (closer than 97 % of the pairs of one label)" in page
+
+
+def test_the_parts_maps_added_up_lie_over_the_photos(tmp_path: Path, make_pair: Any) -> None:
+    added = np.array([[-5.0, 0.0], [1.0, 4.0]], dtype=np.float32)
+    made = replace(make_pair(2), composed_maps=(added, np.zeros((2, 2), dtype=np.float32)))
+    write_page(made, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    figure = page[page.index('<figure class="composed-maps">') :]
+    layers = [decoded(address) for address in re.findall(r'class="map" alt="" src="([^"]+)"', figure)[:2]]
+    first = layers[0][..., 3].astype(float)
+    assert first.max() == first[1, 1] > first[1, 0] > first[0, 0]  # what is negative is not shown
+    assert layers[1][..., 3].max() == layers[1][..., 3].min()
+    write_page(make_pair(2), tmp_path / "without.html")
+    assert "composed-maps" not in (tmp_path / "without.html").read_text(encoding="utf-8").split("</style>")[-1]
 
 
 def test_a_pair_without_any_distance_has_a_page(

@@ -6,7 +6,7 @@ import pytest
 from tasks.explanation.distance_colour import DISTANCE_STOPS, distance_colour, ink_on, luminance, score_colour
 from tasks.explanation.plain_text import drawable, fitting, font
 from tasks.explanation.record import AdditiveReading
-from tasks.explanation.wording import additive_words, among_pairs, closest, interval, number, percent
+from tasks.explanation.wording import additive_words, among_pairs, closest, interval, number, percent, standing_words
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,20 @@ from tasks.explanation.wording import additive_words, among_pairs, closest, inte
 )
 def test_numbers(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("same_label", "words"),
+    [
+        (None, "farthest 20 %"),
+        (0.0, "closer than all pairs of one label"),
+        (30.0, "closer than 70 % of the pairs of one label"),
+        (97.0, "farther apart than 97 % of the pairs of one label"),
+        (100.0, "farther apart than all pairs of one label"),
+    ],
+)
+def test_a_part_stands_among_the_pairs_of_one_label(same_label: float | None, words: str) -> None:
+    assert standing_words(80.0, same_label).replace("\N{NO-BREAK SPACE}", " ") == words
 
 
 def test_shares_and_intervals() -> None:
