@@ -18,6 +18,7 @@ from tasks.segments.framing import Box
 
 # Longest sides in pixels: what the page shows at most, on a screen with two device pixels to one of CSS where small.
 PHOTO, COMPOSED, MAP = 360, 288, 144
+BRIGHT = 0.98  # of the positive pixels of an added-up map: what is above is shown as this
 
 
 class Spot(NamedTuple):
@@ -131,9 +132,11 @@ def spot(box: Box | None, height: int, width: int) -> Spot:
 
 
 def _shown(conserving: NDArray[np.float32]) -> str:
-    """A map of either sign for display: what is positive, up to its own maximum."""
+    """A map of either sign for display: what is positive. A small part's few dense pixels must not darken the rest."""
     positive = np.maximum(conserving, 0)
-    return map_uri(positive / max(float(positive.max()), np.finfo(np.float32).tiny), longest=MAP)
+    if positive.any():
+        positive = np.minimum(positive / np.quantile(positive[positive > 0], BRIGHT), 1)
+    return map_uri(positive, longest=MAP)
 
 
 def _node_view(index: int, node: NodeExplanation, sizes: tuple[tuple[int, int], tuple[int, int]]) -> NodeView:
