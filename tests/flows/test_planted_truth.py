@@ -18,6 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from flows.trees import resolve_tree
+from tasks.explanation.sfam import explained_layer
+from tasks.judging.attribution import PairBatch
+from tasks.judging.judge import maps_of
+from tasks.judging.localisation import energy_in_segment
+from tasks.judging.pairs import draw_pairs
+from tasks.judging.registry import ATTRIBUTIONS
 from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.distances import bounded_snr_distance
@@ -26,9 +32,10 @@ from tasks.metric.model import EmbeddingModel, build_model, embed, load_model
 from tasks.metric.node_job import NodeJob
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
+from tasks.metric.precision import bootstrap_interval
 from tasks.metric.same_label import same_label_quantiles
 from tasks.metric.subject import node_subject
-from tasks.metric.training_data import TrainingData, training_data
+from tasks.metric.training_data import TrainingData, split_view, training_data
 from tasks.segments.compose import compose, present
 from tasks.segments.framing import frame
 from tasks.segments.portraits import Portrait, PortraitSource, PortraitSpec, opposite_people
@@ -154,3 +161,31 @@ def test_it_is_the_farthest_apart_among_two_people_of_opposite_labels(
     assert shares["trained"][0] >= 0.95
     assert shares["trained"][1] >= 0.99
     assert shares["untrained"][0] < 0.5
+
+
+@pytest.mark.slow
+def test_at_the_root_sfam_s_conserving_map_lies_in_the_cause_more_than_any_peer_s(
+    nodes: dict[str, Node], tree: SegmentTree, folder: Path
+) -> None:
+    store, result = open_store(folder / "store"), nodes[tree.root.name].result
+    model = load_model(OPTIONS.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256))
+    options = node_subject(tree.root, store, OPTIONS).options
+    view = split_view(store, "validation", None, options, folder / "decoded")
+    drawn = draw_pairs(view.labels, PAIRS, seed=0)
+    label_maps = torch.from_numpy(view.data.label_maps[view.indices[drawn[:, 0]]])
+    (cause,) = (class_id for class_id, name in store.classes.items() if name == PORTRAITS.cause)
+    query, support = (view.pictures(drawn[:, side], "cpu") for side in (0, 1))
+    centre = embed(model, view.batches("cpu"), "cpu").mean(dim=0)
+    pairs = PairBatch(query=query, support=support, label_maps=label_maps, centre=centre)
+    layer = explained_layer(model, options.size)
+    energies = {}
+    for name, attribution in ATTRIBUTIONS.items():
+        if not attribution.given_masks:
+            maps = maps_of(attribution, model, pairs, layer)
+            energies[name] = energy_in_segment(maps, label_maps == cause).double().numpy()
+            LOG.info("%s: energy in the cause %.3f", name, np.nanmean(energies[name]))
+    own = energies["sfam-conserving"]
+    for name, other in energies.items():
+        if not name.startswith("sfam"):
+            difference = (own - other)[~np.isnan(own - other)]
+            assert bootstrap_interval(difference)[0] > 0, name
