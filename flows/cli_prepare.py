@@ -68,6 +68,8 @@ def prepare(
     }
     # What only some sources take is handed to the others too if it is given: they refuse it.
     asked = {name: value for name, value in of_masks.items() if value is not None and value is not False}
+    of_labels = {"label": label, "label_segment": label_segment, "group": group}
+    named = {name: value for name, value in of_labels.items() if value is not None}
     if sum(source is not None for source in (portraits, images, dataset, cub)) != 1:
         raise InputError(
             "prepare takes one source of photos: --portraits N, --images FOLDER, --dataset NAME or --cub FOLDER"
@@ -84,11 +86,21 @@ def prepare(
                 "kind": "portraits",
                 "spec": _spec(portraits, cause, shortcut, val, seed),
                 "known_masks": known_masks,
+                **asked,
+                **named,
             }
         elif images is not None:
             photos = {"kind": "folder", "images": images, "masks": masks, "labels": labels, **split, **asked}
         elif cub is not None:
-            photos = {"kind": "cub", "folder": cub, "by_class": by_class, "limit": limit, "seed": seed, **asked}
+            photos = {
+                "kind": "cub",
+                "folder": cub,
+                "by_class": by_class,
+                "limit": limit,
+                "seed": seed,
+                **asked,
+                **named,
+            }
         else:
             columns = {"image": image_column, "mask": mask_column}
             photos = {"kind": "dataset", "name": dataset, "subset": subset, "revision": revision, **columns}

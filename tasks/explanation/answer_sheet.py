@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.explanation.prototype_sfam import explain_to_targets
-from tasks.explanation.sfam import to_picture_size
+from tasks.explanation.sfam import similarity_of, to_picture_size
 from tasks.explanation.sheet import TILE, SheetRow, write_sheet
 from tasks.explanation.wording import number
 from tasks.metric.distances import OWN_DISTANCES, OwnDistance, bounded_snr_distance
@@ -169,7 +169,8 @@ def _row(
     vectors = torch.nn.functional.normalize(embeddings[[query, *images]].double(), dim=1)
     asked, prototype = vectors[:1], vectors[1:].mean(dim=0, keepdim=True)
     targets = torch.cat([prototype, asked.expand(len(images), -1)])
-    maps = to_picture_size(explain_to_targets(model, pictures, targets), pictures.shape[-1]).cpu().numpy()
+    explained = explain_to_targets(model, pictures, targets, similarity=similarity_of(own_distance))
+    maps = to_picture_size(explained, pictures.shape[-1]).cpu().numpy()
     shown = pictures.cpu().numpy()
     label, other = (view.data.label_names[int(view.labels[position])] for position in (query, images[0]))
     distance = OWN_DISTANCES[own_distance](asked, prototype).item()

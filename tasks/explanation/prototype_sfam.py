@@ -3,21 +3,28 @@
 import torch
 from torch import Tensor
 
-from tasks.explanation.sfam import contributions, explained_layer, features_and_embeddings
+from tasks.explanation.sfam import Similarity, contributions, explained_layer, features_and_embeddings
 from tasks.metric.model import EmbeddingModel
 
 
-def explain_to_targets(model: EmbeddingModel, pictures: Tensor, targets: Tensor, layer: str | None = None) -> Tensor:
+def explain_to_targets(
+    model: EmbeddingModel,
+    pictures: Tensor,
+    targets: Tensor,
+    layer: str | None = None,
+    similarity: Similarity = "cosine",
+) -> Tensor:
     """SFAM of pictures, each against its target: as `explain_pairs`, with the target as the `e_s` that is held fixed.
 
-    The scores are linear in the target over its length, so those against a mean of normalised embeddings go as the
-    mean of those against each.
+    The cosine's scores are linear in the target over its length, so those against a mean of normalised embeddings go
+    as the mean of those against each.
 
     Args:
         model: the node's model, in evaluation mode.
         pictures: uint8 [n, 3, h, w], composed pictures.
         targets: float [n, d].
         layer: name of the stage to explain; None for `explained_layer`.
+        similarity: "cosine" or "snr".
 
     Returns:
         float32 [n, h', w'] at the layer's size, >= 0.
@@ -31,4 +38,4 @@ def explain_to_targets(model: EmbeddingModel, pictures: Tensor, targets: Tensor,
         chosen = layer or explained_layer(model, pictures.shape[-1])
         features, embeddings = features_and_embeddings(model, pictures, chosen)
         # A copy: what `embed` gives cannot take part in a gradient.
-        return contributions(features, embeddings, targets.to(embeddings).clone()).maps
+        return contributions(features, embeddings, targets.to(embeddings).clone(), similarity).maps

@@ -138,12 +138,16 @@ def _write_sheets(
 ) -> tuple[str, ...]:
     model = trained.model(node)
     assert model is not None  # else it had embedded nothing
+    for earlier in [
+        *out.glob("retrieval-*.png"),
+        *out.glob("*-way-*-shot-*.png"),
+    ]:  # of other settings, or another model
+        earlier.unlink()
     written, words = [], trained.own_distance.replace("_", " ")
     for task, found in answers.items():
         kinds: Sequence[tuple[str, Any]] = (("right", found.right), ("wrong", found.wrong))
         for kind, chosen in kinds:
             name = f"{task.replace(' ', '-')}-{kind}.png"
-            (out / name).unlink(missing_ok=True)  # of an earlier run, which had such answers
             title = f"{node}: {task}, {kind} answers by the {words} distance"
             if write_answer_sheet(
                 title, model, view, embeddings, chosen, trained.own_distance, trained.options.device, out / name

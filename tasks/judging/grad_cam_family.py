@@ -152,9 +152,7 @@ def grad_cam_package() -> ModuleType:
     try:
         import pytorch_grad_cam  # noqa: PLC0415 (takes seconds, and the rest of the room does without it)
     except ImportError:
-        raise InputError(
-            "Grad-CAM and its family need the package grad-cam: install grad-cam, or leave these methods out"
-        ) from None
+        raise InputError("Grad-CAM and its family need the package grad-cam: install grad-cam") from None
     return pytorch_grad_cam  # type: ignore[no-any-return]
 
 

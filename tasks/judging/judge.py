@@ -1,7 +1,7 @@
 """Judge attributions against each other: the same pairs, the same model, every measure (method: SFAM, judging maps)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,7 @@ from tasks.judging.curves import MODES, similarity_curves
 from tasks.judging.localisation import energy_in_segment, pointing_game
 from tasks.judging.masked import masked_similarity
 from tasks.judging.sanity import PASSES_BELOW, CascadeStep, Direction, Model, cascade
-from tasks.judging.similarity import Scorer, avsl_scorer, centred_scorer, cosine_scorer
+from tasks.judging.similarity import Scorer, avsl_scorer, centred_scorer, cosine_scorer, mean_embedding
 from tasks.metric.avsl_model import AVSLModel
 from tasks.metric.compare import Difference
 from tasks.metric.model import EmbeddingModel
@@ -163,7 +163,8 @@ def judge_avsl(model: AVSLModel, pairs: PairBatch, segment: Tensor) -> Judged:
         pairs: n pairs.
         segment: bool [n, h, w].
     """
-    maps = avsl_attribution(model, pairs.query, pairs.support)
+    batches = zip(torch.split(pairs.query, BATCH), torch.split(pairs.support, BATCH), strict=True)
+    maps = torch.cat([avsl_attribution(model, query, support) for query, support in batches])
     few = first(pairs, SANITY_PAIRS)
     sanity = _sanities(model, lambda changed: avsl_attribution(changed, few.query, few.support), pairs.seed)
     values = measure_maps(avsl_scorer(model, pairs.support), None, pairs.query, segment, maps)
@@ -224,7 +225,10 @@ def best_of(judged: Sequence[Judged], measure: str) -> Judged | None:
 
 
 def _maps_of_first(attribution: Attribution, pairs: PairBatch, layer: str, model: EmbeddingModel) -> Tensor:
-    return maps_of(attribution, model, first(pairs, SANITY_PAIRS), layer)
+    few = first(pairs, SANITY_PAIRS)
+    if few.centre is not None:  # another model has another mean
+        few = replace(few, centre=mean_embedding(model, torch.cat([few.query, few.support])))
+    return maps_of(attribution, model, few, layer)
 
 
 def _sanities(model: Model, maps: Callable[[Model], Tensor], seed: int) -> dict[Direction, Sanity]:

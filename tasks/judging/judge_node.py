@@ -22,6 +22,7 @@ from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.training_data import split_view
 from tasks.segments.compose import present
 from tasks.segments.store import SegmentStore
+from tasks.segments.tree import TreeNode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,8 @@ def judge_node(
         decoded: folder of this machine's decoded splits.
         pairs: how many.
         seed: of their draw and of what is random in methods and cascades.
-        segment: the class or leaf that energy and pointing are counted in; None for all that the tree's leaves show.
+        segment: the class or leaf that energy and pointing are counted in; None for all that
+            the leaves below the node show.
         avsl: weights of a ProxyAnchor-AVSL baseline that was trained beside the root (`best.safetensors`), whose own
             maps are judged too; its trunk, embedding and size are the tree's.
         on_method: called with each method's name before it runs.
@@ -114,7 +116,9 @@ def judge_node(
     model = trained.model(node)
     if model is None:
         raise InputError(f"the node {node!r} has no model: {trained.nodes[node].reason}; judge another one")
-    names, class_ids = _segment(trained, store, segment)
+    if avsl is not None and node != tree.root.name:
+        raise InputError(f"AVSL sees whole photos: it is judged at the root, {tree.root.name}, not at {node!r}")
+    names, class_ids = _segment(trained, store, place, segment)
     options = trained.node_options(node)
     view = split_view(store, "validation", place.class_ids(store.classes), options, decoded)
     drawn = draw_pairs(view.labels, pairs, seed)
@@ -164,12 +168,14 @@ def _avsl(weights: Path, trained: TrainedTree) -> AVSLModel:
     return model
 
 
-def _segment(trained: TrainedTree, store: SegmentStore, segment: str | None) -> tuple[tuple[str, ...], list[int]]:
+def _segment(
+    trained: TrainedTree, store: SegmentStore, node: TreeNode, segment: str | None
+) -> tuple[tuple[str, ...], list[int]]:
     """Names and ids of the classes that the ground truth is made of."""
     leaves = {leaf.name: tuple(leaf.classes or ()) for leaf in trained.tree.leaves}
     known = {**{name: (name,) for name in store.classes.values()}, **leaves}
     if segment is None:
-        names = tuple(dict.fromkeys(name for leaf in leaves.values() for name in leaf))
+        names = tuple(dict.fromkeys(name for leaf in node.leaves for name in leaves[leaf]))
     elif segment in known:
         names = known[segment]
     else:

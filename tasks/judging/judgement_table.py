@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tasks.explanation.table import Table, difference_cell, with_interval
-from tasks.judging.judge import MEASURES, SANITY_PAIRS, Judged, best_of
+from tasks.judging.judge import AVSL, MEASURES, SANITY_PAIRS, Judged, best_of
 from tasks.judging.map_speed import MapSpeed, Ratio
 from tasks.judging.sanity import PASSES_BELOW
 
@@ -40,9 +40,9 @@ def _measures(judged: Sequence[Judged], notes: Sequence[str]) -> Table:
             *notes,
             "In percent, mean and 95 % bootstrap interval over the pairs where the figure is defined. "
             f"What is better: {legend}.",
-            "The similarity is the cosine of the embeddings, the support's held fixed. *given the masks*: the method "
-            "sees the label map, so energy and pointing do not compare with the others'. floor: it knows nothing of "
-            "the pair.",
+            "The similarity is the cosine of the embeddings, the support's held fixed (of AVSL, a model of its own, "
+            "1 - D / 2). *given the masks*: the method sees the label map, so energy and pointing do not compare with "
+            "the others'. floor: it knows nothing of the pair.",
         ),
     )
 
@@ -52,7 +52,7 @@ def _against(judged: Sequence[Judged], notes: Sequence[str]) -> list[Table]:
     sfam = next((row for row in judged if row.method.name == SFAM), None)
     if sfam is None:
         return []
-    others = [row for row in judged if row is not sfam]
+    others = [row for row in judged if row is not sfam and row.method != AVSL]  # AVSL's similarity is another
     best = {measure: best_of([row for row in others if row.method.gradient], measure) for measure in MEASURES}
     return [
         Table(

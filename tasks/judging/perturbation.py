@@ -65,7 +65,5 @@ def _captum() -> ModuleType:
     try:
         import captum.attr  # noqa: PLC0415 (the rest of the room does without it)
     except ImportError:
-        raise InputError(
-            "occlusion and segment ablation need the package captum: install captum, or leave these methods out"
-        ) from None
+        raise InputError("occlusion and segment ablation need the package captum: install captum") from None
     return captum.attr  # type: ignore[no-any-return]

@@ -1,7 +1,8 @@
 """Sanity by cascading randomisation: a map that does not change with the model's weights does not explain the model.
 
 After Adebayo et al. (NeurIPS 2018); the SFAM paper cascades from its 1st convolution on. A stage is randomised by its
-layers' own initialisation, BatchNorm statistics included.
+layers' own initialisation, BatchNorm statistics included. Of AVSL the trunk and the embedders become random; its
+similarity (alpha, beta, links) stays.
 """
 
 import copy
@@ -49,9 +50,9 @@ def cascade(model: Model, maps_of: Callable[[Model], Tensor], direction: Directi
     """
     original = maps_of(model)
     changed = copy.deepcopy(model)
-    stages = _stages(changed)
+    stages, device = _stages(changed), next(changed.parameters()).device.type
     for number, (name, stage) in enumerate(reversed(stages) if direction == "top-down" else stages):
-        with seeded(seed * 1_000 + number):
+        with seeded(seed * 1_000 + number, device):
             randomise(stage)
         maps = maps_of(changed)
         yield CascadeStep(name, rank_correlations(original, maps), structural_similarities(original, maps))
@@ -65,10 +66,17 @@ def _stages(model: EmbeddingModel | AVSLModel) -> list[tuple[str, nn.Module]]:
 
 
 def randomise(module: nn.Module) -> None:
-    """Draw every layer's parameters anew from torch's global random state, and forget BatchNorm's statistics."""
+    """Draw every layer's parameters anew from torch's global random state, and forget BatchNorm's statistics.
+
+    Parameters without an initialisation of their own are drawn from a normal distribution of their mean and spread.
+    """
     for part in module.modules():
         if callable(reset := getattr(part, "reset_parameters", None)):
             reset()
+            continue
+        for parameter in part.parameters(recurse=False):  # such as ConvNeXt's layer scale
+            spread = parameter.detach().std(correction=0).item()
+            nn.init.normal_(parameter, parameter.detach().mean().item(), spread)
 
 
 def rank_correlations(one: Tensor, other: Tensor) -> Tensor:

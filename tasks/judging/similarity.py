@@ -38,6 +38,11 @@ def centred_scorer(model: EmbeddingModel, support: Tensor, centre: Tensor) -> Sc
     return lambda queries: nn.functional.cosine_similarity(_in_batches(model, model, queries) - centre, fixed)
 
 
+def mean_embedding(model: EmbeddingModel, pictures: Tensor) -> Tensor:
+    """The centre of some pictures, uint8 [n, 3, h, w], under a model: float32 [d]."""
+    return _in_batches(model, model, normalise(pictures)).mean(dim=0)
+
+
 def avsl_scorer(model: AVSLModel, support: Tensor) -> Scorer:
     """`1 - D / 2` of AVSL's distance D: the cosine, where every node of the last level is certain (our reading).
 

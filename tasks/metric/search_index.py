@@ -139,7 +139,7 @@ def open_search_index(
 
 def _with_cells(index: SearchIndex, opened: Mapping[str, PartIndex], folder: Path) -> SearchIndex:
     facts = {
-        "parts": {name: kept.facts for name, kept in opened.items()},
+        "parts": [[name, kept.facts] for name, kept in opened.items()],  # in the order in which their vectors lie
         "weights": {name: index.weights[name] for name in opened},
         "distance": index.distance,
     }

@@ -96,3 +96,14 @@ def test_prepare_takes_cub_s_folder(tmp_path: Path) -> None:
 def test_cub_is_a_source_of_its_own(tmp_path: Path) -> None:
     run = ("prepare", "--cub", tmp_path, "--images", tmp_path, "--out", tmp_path / "store")
     refused(heml(*run, home=tmp_path), "one source of photos", "--cub FOLDER")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("source", "asked"), [("--portraits", "--label-dominant"), ("--portraits", "--label"), ("--cub", "--group")]
+)
+def test_what_a_source_does_not_take_is_refused(tmp_path: Path, source: str, asked: str) -> None:
+    value = [] if asked == "--label-dominant" else ["x"]
+    given = "40" if source == "--portraits" else str(tmp_path)
+    done = heml("prepare", source, given, asked, *value, "--out", tmp_path / "store", home=tmp_path / "home")
+    refused(done, asked.removeprefix("--").replace("-", "_"))

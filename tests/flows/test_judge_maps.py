@@ -49,6 +49,11 @@ def test_the_tables_are_files_and_in_the_tracking_store(
     assert kept.params["pairs"] == 6
     assert {"judgement.json", "sfam-against.json", "sanity.json", "judgement.md"} <= set(kept.artifacts)
     assert "| Grad-CAM (dot product) |" in tables[1] and "| Centred Gaussian (floor) |" in tables[1]
+    run(node="badge", pairs=4)
+    found = json.loads((tmp_path / "out" / "judgement.json").read_text())
+    assert (found["node"], found["segment"]) == ("badge", ["badge"])  # what the node shows
+    with pytest.raises(InputError, match="AVSL sees whole photos: it is judged at the root, root, not at 'badge'"):
+        run(node="badge", avsl=tmp_path / "best.safetensors")
     with pytest.raises(InputError, match="no node 'nose'; it has: body"):
         run(node="nose")
     with pytest.raises(InputError, match="no segment 'nose': one of"):

@@ -218,5 +218,5 @@ def test_without_the_package_it_is_asked_for(
     model: EmbeddingModel, pairs: PairBatch, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
-    with pytest.raises(InputError, match="need the package grad-cam: install grad-cam, or leave"):
+    with pytest.raises(InputError, match="need the package grad-cam: install grad-cam"):
         attribute(name, model, pairs, "layer3")

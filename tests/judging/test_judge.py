@@ -12,7 +12,7 @@ from tasks.judging.avsl_attribution import avsl_attribution
 from tasks.judging.curves import similarity_curves
 from tasks.judging.judge import MEASURES, Estimate, Judged, Sanity, best_of, judge, judge_avsl, maps_of
 from tasks.judging.localisation import energy_in_segment
-from tasks.judging.similarity import avsl_scorer, centred_scorer, cosine_scorer
+from tasks.judging.similarity import avsl_scorer, centred_scorer, cosine_scorer, mean_embedding
 from tasks.metric.avsl_model import build_avsl
 from tasks.metric.model import EmbeddingModel, ModelSpec, build_model
 
@@ -71,6 +71,25 @@ def test_with_a_mean_curves_about_it_are_measured_too(monkeypatch: pytest.Monkey
     for mode in ("insertion", "deletion"):
         expected = similarity_curves(scores, pairs.query, centre_map(model, pairs, "layer2"), mode).area  # type: ignore[arg-type]
         np.testing.assert_allclose(row.values[f"{mode}_centred"], expected, atol=1e-2)
+
+
+def test_a_changed_model_s_maps_are_about_its_own_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SANITY_PAIRS", 2)
+    model, pairs, segment = made_pairs(3)
+    centres: list[Tensor | None] = []
+
+    def attribute(model: EmbeddingModel, part: PairBatch, layer: str) -> Tensor:
+        centres.append(part.centre)
+        return centre_map(model, part, layer)
+
+    given = torch.linspace(-0.2, 0.2, 6)
+    judge(model, replace(pairs, centre=given), segment, "layer2", [method("x", attribute)])
+    first, *others = [centre for centre in centres if centre is not None]
+    assert len(centres) == 1 + 2 * (1 + 7)  # the maps, and in each direction the original and seven stages
+    assert torch.equal(first, given)
+    pictures = torch.cat([pairs.query[:2], pairs.support[:2]])
+    torch.testing.assert_close(others[0], mean_embedding(model, pictures))
+    assert not torch.allclose(others[7], others[0], rtol=0.1)
 
 
 def test_batches_get_their_own_pairs_and_seeds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,5 +68,5 @@ def test_without_the_package_it_is_asked_for(
 ) -> None:
     monkeypatch.setitem(sys.modules, "captum", None)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
-    with pytest.raises(InputError, match="need the package captum: install captum, or leave"):
+    with pytest.raises(InputError, match="need the package captum: install captum"):
         method(model, make_pairs(1, 32), "layer3")

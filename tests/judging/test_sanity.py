@@ -71,6 +71,22 @@ def test_randomising_forgets_statistics_and_leaves_what_has_no_weights() -> None
     assert torch.equal(module[1].running_mean, torch.zeros(3))  # type: ignore[arg-type]
 
 
+def test_parameters_without_an_initialisation_of_their_own_become_random_too() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.linspace(3, 5, 200))
+            self.inner = nn.Linear(2, 2)
+
+    module = Scaled()
+    before = copy.deepcopy(module)
+    randomise(module)
+    assert not torch.allclose(module.scale, before.scale)
+    assert module.scale.mean().item() == pytest.approx(4, abs=0.2)
+    assert module.scale.std().item() == pytest.approx(before.scale.std().item(), rel=0.2)
+    assert not torch.equal(module.inner.weight, before.inner.weight)
+
+
 def test_rank_correlations_are_spearman_s() -> None:
     one, other = torch.from_numpy(np.random.default_rng(0).random((2, 3, 4, 4)))
     other[0] = one[0].exp()
