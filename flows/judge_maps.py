@@ -10,10 +10,11 @@ from infra.settings import load_settings
 from infra.tracking import fetch_model
 from tasks.judge import JudgeRun
 from tasks.judge import judge_maps as judge
+from tasks.metric.trained_tree import open_trained_tree
 from tasks.segments.store import open_store
 
 
-@flow(name="judge-maps", flow_run_name="judge {parameters.node}", task_runner=task_runner(load_settings()))
+@flow(name="judge-maps", task_runner=task_runner(load_settings()))
 def judge_maps(parameters: JudgeParameters) -> list[str]:
     """Measure every method's maps on the same pairs: faithfulness, localisation, sanity.
 
@@ -30,12 +31,13 @@ def judge_maps(parameters: JudgeParameters) -> list[str]:
     check_engine(settings)
     store = open_store(parameters.store.resolve())
     model = fetch_model(parameters.model, settings)
-    facts = {"model": str(model), "store": str(store.path), "node": parameters.node, "pairs": parameters.pairs}
+    node = parameters.node or open_trained_tree(model).tree.root.name
+    facts = {"model": str(model), "store": str(store.path), "node": node, "pairs": parameters.pairs}
     with tracked_run(settings.tracking_uri, store.source, facts) as run_id, training_resources(settings):
         run = JudgeRun(
             model=str(model),
             store=str(store.path),
-            node=parameters.node,
+            node=node,
             segment=parameters.segment,
             avsl=str(parameters.avsl.resolve()) if parameters.avsl else None,
             pairs=parameters.pairs,

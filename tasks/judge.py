@@ -23,7 +23,7 @@ class JudgeRun:
     Attributes:
         model: folder of the trained tree.
         store: folder of the segment store.
-        node: the node's name; empty for the root.
+        node: the node's name.
         segment: the class or leaf that energy and pointing are counted in; None for all of the tree's.
         avsl: weights of an AVSL baseline, or None.
         pairs: how many.
@@ -63,7 +63,7 @@ def judge_maps(run: JudgeRun) -> list[str]:
     judgement = judge_node(
         trained,
         open_store(Path(run.store)),
-        run.node or trained.tree.root.name,
+        run.node,
         ATTRIBUTIONS.values(),
         Path(run.decoded),
         pairs=run.pairs,

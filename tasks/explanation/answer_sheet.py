@@ -169,7 +169,7 @@ def _row(
     vectors = torch.nn.functional.normalize(embeddings[[query, *images]].double(), dim=1)
     asked, prototype = vectors[:1], vectors[1:].mean(dim=0, keepdim=True)
     targets = torch.cat([prototype, asked.expand(len(images), -1)])
-    explained = explain_to_targets(model, pictures, targets, similarity=similarity_of(own_distance))
+    explained = explain_to_targets(model, pictures, targets, similarity_of(own_distance))
     maps = to_picture_size(explained, pictures.shape[-1]).cpu().numpy()
     shown = pictures.cpu().numpy()
     label, other = (view.data.label_names[int(view.labels[position])] for position in (query, images[0]))

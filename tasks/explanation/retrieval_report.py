@@ -138,10 +138,8 @@ def _write_sheets(
 ) -> tuple[str, ...]:
     model = trained.model(node)
     assert model is not None  # else it had embedded nothing
-    for earlier in [
-        *out.glob("retrieval-*.png"),
-        *out.glob("*-way-*-shot-*.png"),
-    ]:  # of other settings, or another model
+    # Of an earlier run with other settings, or another model.
+    for earlier in [*out.glob("retrieval-*.png"), *out.glob("*-way-*-shot-*.png")]:
         earlier.unlink()
     written, words = [], trained.own_distance.replace("_", " ")
     for task, found in answers.items():

@@ -22,10 +22,9 @@ class Curves(NamedTuple):
     """Curves of one mode.
 
     Attributes:
-        similarity: float32 [n, STEPS + 1], at each share of inserted or deleted pixels.
-        area: float32 [n], under the curve over [0, 1] by trapezoids, in [-1, 1].
-        normalised_area: float32 [n], of the curve scaled to [0, 1] by its own minimum and maximum; NaN for a constant
-            one.
+        similarity: float32 [n, STEPS + 1, k], each of the k similarities at each share of inserted or deleted pixels.
+        area: float32 [n, k], under the curve over [0, 1] by trapezoids, in [-1, 1].
+        normalised_area: float32 [n, k], of the curve scaled to [0, 1] by its own minimum and maximum; NaN if constant.
     """
 
     similarity: Tensor
@@ -41,7 +40,7 @@ def similarity_curves(scores: Scorer, query: Tensor, maps: Tensor, mode: Mode) -
     nor columns go first.
 
     Args:
-        scores: of the similarity to each query's support.
+        scores: of k similarities to each query's support.
         query: uint8 [n, 3, h, w].
         maps: float [n, h, w], finite, of the queries.
         mode: "insertion" or "deletion".

@@ -15,7 +15,7 @@ from tasks.judging.curves import MODES, similarity_curves
 from tasks.judging.localisation import energy_in_segment, pointing_game
 from tasks.judging.masked import masked_similarity
 from tasks.judging.sanity import PASSES_BELOW, CascadeStep, Direction, Model, cascade
-from tasks.judging.similarity import Scorer, avsl_scorer, centred_scorer, cosine_scorer, mean_embedding
+from tasks.judging.similarity import Scorer, avsl_scorer, cosine_scorer, mean_embedding
 from tasks.metric.avsl_model import AVSLModel
 from tasks.metric.compare import Difference
 from tasks.metric.model import EmbeddingModel
@@ -144,12 +144,11 @@ def judge(
         attributions: the methods.
         on_method: called with each method's name before it runs.
     """
-    scores = cosine_scorer(model, pairs.support)
-    centred = None if pairs.centre is None else centred_scorer(model, pairs.support, pairs.centre)
+    scores = cosine_scorer(model, pairs.support, pairs.centre)
     judged = []
     for attribution in attributions:
         on_method(attribution.name)
-        values = measure_maps(scores, centred, pairs.query, segment, maps_of(attribution, model, pairs, layer))
+        values = measure_maps(scores, pairs.query, segment, maps_of(attribution, model, pairs, layer))
         sanity = _sanities(model, partial(_maps_of_first, attribution, pairs, layer), pairs.seed)
         judged.append(Judged(method=attribution, values=values, sanity=sanity))
     return judged
@@ -167,7 +166,7 @@ def judge_avsl(model: AVSLModel, pairs: PairBatch, segment: Tensor) -> Judged:
     maps = torch.cat([avsl_attribution(model, query, support) for query, support in batches])
     few = first(pairs, SANITY_PAIRS)
     sanity = _sanities(model, lambda changed: avsl_attribution(changed, few.query, few.support), pairs.seed)
-    values = measure_maps(avsl_scorer(model, pairs.support), None, pairs.query, segment, maps)
+    values = measure_maps(avsl_scorer(model, pairs.support), pairs.query, segment, maps)
     return Judged(method=AVSL, values=values, sanity=sanity)
 
 
@@ -179,14 +178,11 @@ def maps_of(attribution: Attribution, model: EmbeddingModel, pairs: PairBatch, l
     return torch.cat(maps)
 
 
-def measure_maps(
-    scores: Scorer, centred: Scorer | None, query: Tensor, segment: Tensor, maps: Tensor
-) -> dict[str, NDArray[np.float64]]:
+def measure_maps(scores: Scorer, query: Tensor, segment: Tensor, maps: Tensor) -> dict[str, NDArray[np.float64]]:
     """Every measure of the maps of the queries.
 
     Args:
-        scores: of the similarity to each query's support.
-        centred: of the cosine about the mean embedding; None where that is not known.
+        scores: of the similarity to each query's support, and of that about the mean embedding where it is known.
         query: uint8 [n, 3, h, w].
         segment: bool [n, h, w].
         maps: float32 [n, h, w].
@@ -194,27 +190,20 @@ def measure_maps(
     Returns:
         Measure to float64 [n]; NaN where it is not defined.
     """
-    deletion = similarity_curves(scores, query, maps, "deletion")
-    insertion = similarity_curves(scores, query, maps, "insertion")
-    about_mean = {
-        f"{mode}_centred": torch.full((len(query),), torch.nan)
-        if centred is None
-        else similarity_curves(centred, query, maps, mode).area
-        for mode in MODES
-    }
     masked = masked_similarity(scores, query, maps)
     found = {
-        "deletion": deletion.area,
-        "deletion_normalised": deletion.normalised_area,
-        "insertion": insertion.area,
-        "insertion_normalised": insertion.normalised_area,
-        **about_mean,
         "drop": masked.drop,
         "increase": masked.increase,
         "energy": energy_in_segment(maps, segment),
         "pointing": pointing_game(maps, segment),
     }
-    return {name: found[name].double().numpy() for name in MEASURES}
+    for mode in MODES:
+        curves = similarity_curves(scores, query, maps, mode)
+        found |= {mode: curves.area[:, 0], f"{mode}_normalised": curves.normalised_area[:, 0]}
+        if curves.area.shape[1] > 1:
+            found[f"{mode}_centred"] = curves.area[:, 1]
+    unknown = torch.full((len(query),), torch.nan)
+    return {name: found.get(name, unknown).double().numpy() for name in MEASURES}
 
 
 def best_of(judged: Sequence[Judged], measure: str) -> Judged | None:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tasks.errors import InputError
 from tasks.explanation.sfam import explained_layer
-from tasks.explanation.table import Table
+from tasks.explanation.table import Table, percent
 from tasks.judging.attribution import Attribution, PairBatch, first
 from tasks.judging.judge import BATCH, MEASURES, Judged, judge, judge_avsl
 from tasks.judging.judgement_table import judgement_tables, speed_table
@@ -38,6 +39,8 @@ class Judgement:
         size: edge of the pictures, pixels.
         judged: the methods.
         speed: how fast SFAM's maps are made, beside Grad-CAM's.
+        mean_cosine: of all pairs of the node's photos.
+        common_share: length of the mean embedding as a share of the mean length of the embeddings.
         source: name of the data set.
     """
 
@@ -49,6 +52,8 @@ class Judgement:
     size: int
     judged: tuple[Judged, ...]
     speed: MapSpeed
+    mean_cosine: float
+    common_share: float
     source: str
 
     def tables(self, machine: str) -> list[Table]:
@@ -58,11 +63,16 @@ class Judgement:
             f"Node {self.node} on {self.source}, {self.pairs} pairs of validation photos (half of one label, seed "
             f"{self.seed}), {self.size} px, layer {self.layer}; energy and pointing: {where}."
         )
-        return [*judgement_tables(self.judged, (note,)), speed_table(self.speed, (note, f"Machine: {machine}."))]
+        common = (
+            f"The mean cosine of two photos is {self.mean_cosine:.3f}: the mean embedding, which all share, is as long "
+            f"as {percent(self.common_share)} % of an embedding."
+        )
+        return [*judgement_tables(self.judged, (note, common)), speed_table(self.speed, (note, f"Machine: {machine}."))]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        facts = {name: getattr(self, name) for name in ("node", "layer", "segment", "pairs", "seed", "size", "source")}
+        names = ("node", "layer", "segment", "pairs", "seed", "size", "source", "mean_cosine", "common_share")
+        facts = {name: getattr(self, name) for name in names}
         methods = {
             row.method.name: {
                 "title": row.method.title,
@@ -121,6 +131,7 @@ def judge_node(
     names, class_ids = _segment(trained, store, place, segment)
     options = trained.node_options(node)
     view = split_view(store, "validation", place.class_ids(store.classes), options, decoded)
+    embeddings = embed(model.to(options.device), view.batches(options.device), options.device)
     drawn = draw_pairs(view.labels, pairs, seed)
     label_maps = torch.from_numpy(view.data.label_maps[view.indices[drawn[:, 0]]])
     batch = PairBatch(
@@ -128,7 +139,7 @@ def judge_node(
         support=view.pictures(drawn[:, 1], "cpu"),
         label_maps=label_maps,
         seed=seed,
-        centre=embed(model.to(options.device), view.batches(options.device), options.device).mean(dim=0),
+        centre=embeddings.mean(dim=0),
     )
     if not present(label_maps, class_ids).any():
         raise InputError(
@@ -149,8 +160,16 @@ def judge_node(
         size=options.size,
         judged=tuple(judged),
         speed=maps_per_second(model, first(batch, BATCH), layer),
+        mean_cosine=_mean_cosine(embeddings),
+        common_share=(embeddings.mean(dim=0).norm() / embeddings.norm(dim=1).mean()).item(),
         source=store.source,
     )
+
+
+def _mean_cosine(embeddings: Tensor) -> float:
+    """Over all pairs of different rows of float [n, d]: `(|sum of the directions|^2 - n) / (n (n - 1))`."""
+    n, total = len(embeddings), torch.nn.functional.normalize(embeddings.double(), dim=1).sum(dim=0)
+    return ((total.square().sum() - n) / (n * (n - 1))).item()
 
 
 def _avsl(weights: Path, trained: TrainedTree) -> AVSLModel:

@@ -30,11 +30,11 @@ def masked_similarity(scores: Scorer, query: Tensor, maps: Tensor) -> MaskedSimi
     """Multiply the normalised query by its map, scaled to [0, 1]: where the map is 0, the mean colour stands.
 
     Args:
-        scores: of the similarity to each query's support.
+        scores: of the similarity to each query's support; the first of several is taken.
         query: uint8 [n, 3, h, w].
         maps: float [n, h, w], finite, of the queries.
     """
     pictures = normalise(query)
-    before, after = (scores(part) for part in (pictures, pictures * to_unit_range(maps)[:, None]))
+    before, after = (scores(part)[:, 0] for part in (pictures, pictures * to_unit_range(maps)[:, None]))
     drop = (before - after).clamp(min=0) / before
     return MaskedSimilarity(drop=torch.where(before > 0, drop, torch.nan), increase=(after > before).float())

@@ -11,31 +11,26 @@ from tasks.metric.avsl_model import AVSLModel
 from tasks.metric.model import EmbeddingModel, mixed_precision, normalise
 
 FORWARD_BATCH = 256
-# Normalised queries, float [n, 3, h, w], to their similarities, float32 [n] on the CPU, each to its own support.
+# Normalised queries, float [n, 3, h, w], each to its similarities to its own support: float32 [n, k] on the CPU.
 Scorer = Callable[[Tensor], Tensor]
 
 
-def cosine_scorer(model: EmbeddingModel, support: Tensor) -> Scorer:
-    """The cosine of the embeddings.
+def cosine_scorer(model: EmbeddingModel, support: Tensor, centre: Tensor | None = None) -> Scorer:
+    """The cosine of the embeddings; where their mean is known, also that about it: what the two share beyond all.
 
     Args:
         model: in evaluation mode.
         support: uint8 [n, 3, h, w].
+        centre: float [d], the mean embedding of the node's photos; without it there is one similarity, else two.
     """
     fixed = _in_batches(model, model, normalise(support))
-    return lambda queries: nn.functional.cosine_similarity(_in_batches(model, model, queries), fixed)
 
+    def score(queries: Tensor) -> Tensor:
+        own = _in_batches(model, model, queries)
+        taken = [torch.zeros_like(own[0]), *([] if centre is None else [centre])]
+        return torch.stack([nn.functional.cosine_similarity(own - mean, fixed - mean) for mean in taken], dim=1)
 
-def centred_scorer(model: EmbeddingModel, support: Tensor, centre: Tensor) -> Scorer:
-    """The cosine of the embeddings about their mean: what the two share beyond what all photos share.
-
-    Args:
-        model: in evaluation mode.
-        support: uint8 [n, 3, h, w].
-        centre: float [d], the mean embedding of the node's photos.
-    """
-    fixed = _in_batches(model, model, normalise(support)) - centre
-    return lambda queries: nn.functional.cosine_similarity(_in_batches(model, model, queries) - centre, fixed)
+    return score
 
 
 def mean_embedding(model: EmbeddingModel, pictures: Tensor) -> Tensor:
@@ -61,7 +56,7 @@ def avsl_scorer(model: AVSLModel, support: Tensor) -> Scorer:
     def score(queries: Tensor) -> Tensor:
         own, own_certain = _in_batches(model, embedded, queries).unbind(1)
         shares = node_shares(similarity, own_certain, certain)
-        return 1 - (shares * (own - fixed).square()).sum(dim=(1, 2)) / 2
+        return 1 - (shares * (own - fixed).square()).sum(dim=(1, 2))[:, None] / 2
 
     return score
 

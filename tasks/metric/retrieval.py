@@ -80,22 +80,6 @@ def answerable_queries(labels: Tensor) -> Tensor:
     return answerable
 
 
-def recall_at_k(distances: Tensor, labels: Tensor, k: int) -> float:
-    """Recall@K: share of the answerable queries with one of their label, or more, among the K nearest others.
-
-    Args, Raises: as `recall_per_query`; and a ValueError if no query is answerable.
-    """
-    return recall_per_query(distances, labels, k)[_some_answerable(labels)].mean().item()
-
-
-def map_at_r(distances: Tensor, labels: Tensor) -> float:
-    """mAP@R: mean over the answerable queries of `average_precision_at_r`.
-
-    Args, Raises: as there; and a ValueError if no query is answerable.
-    """
-    return average_precision_at_r(distances, labels)[_some_answerable(labels)].mean().item()
-
-
 def recall_per_query(distances: Tensor, labels: Tensor, k: int) -> Tensor:
     """How surely one of each query's K nearest others has its label.
 
@@ -115,7 +99,7 @@ def recall_per_query(distances: Tensor, labels: Tensor, k: int) -> Tensor:
     """
     _check(distances, labels)
     if not 0 < k < len(labels):
-        raise ValueError(f"recall_at_k needs 1 <= k <= others; got k={k} with {len(labels) - 1} others")
+        raise ValueError(f"Recall@K needs 1 <= k <= others; got k={k} with {len(labels) - 1} others")
     shares = []
     for start in range(0, len(labels), ROWS_AT_ONCE):
         ranked = _ranked(distances, labels, start)
@@ -189,13 +173,6 @@ def _ranked(distances: Tensor, labels: Tensor, start: int) -> _Ranked:
     end = torch.searchsorted(ascending, ascending, right=True)
     before = upto.gather(1, first)
     return _Ranked(first=first, tied=end - first, before=before, same=upto.gather(1, end) - before)
-
-
-def _some_answerable(labels: Tensor) -> Tensor:
-    answerable = answerable_queries(labels)
-    if not answerable.any():
-        raise ValueError(f"retrieval needs two images of a label; got {len(labels)} images of as many labels")
-    return answerable
 
 
 def _check(distances: Tensor, labels: Tensor) -> None:

@@ -106,9 +106,8 @@ class CubSource:
         mask = self._mask(self._paths[item.image_id])
         if mask is None:
             return None
-        agreement = decode_image(read_source_file(mask), str(mask))[
-            0
-        ]  # grey, also where it is kept as RGB or with alpha
+        # Grey, also where it is kept as RGB or with alpha.
+        agreement = decode_image(read_source_file(mask), str(mask))[0]
         label_map: NDArray[np.uint8] = (agreement > MOST_ANNOTATORS).astype(np.uint8)
         return label_map
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from infra.tracking import open_tracker
 from tasks import judge as task_module
 from tasks.errors import InputError
 from tasks.judging.registry import ATTRIBUTIONS
+from tasks.metric.checkpoint import load_checkpoint
 
 
 @pytest.mark.server
@@ -39,6 +41,13 @@ def test_the_tables_are_files_and_in_the_tracking_store(
     assert (tmp_path / "out" / "judgement.md").read_text() == "\n".join(tables)
     found = json.loads((tmp_path / "out" / "judgement.json").read_text())
     assert (found["node"], found["segment"], found["pairs"]) == ("root", ["badge"], 6)
+    vectors = load_checkpoint(grown.results["root"].embeddings)["validation"].double()
+    cosines = torch.nn.functional.cosine_similarity(vectors[:, None], vectors[None], dim=2)
+    others = cosines[~torch.eye(len(vectors), dtype=torch.bool)]
+    assert found["mean_cosine"] == pytest.approx(others.mean().item(), abs=1e-3)
+    shared = vectors.mean(dim=0).norm() / vectors.norm(dim=1).mean()
+    assert found["common_share"] == pytest.approx(shared.item(), abs=1e-3)
+    assert f"The mean cosine of two photos is {found['mean_cosine']:.3f}" in tables[0]
     assert list(found["methods"]) == list(few)
     assert not found["methods"]["centred-gaussian"]["passes_sanity"]
     assert "Node root on drawings, 6 pairs of validation photos" in tables[0]

@@ -12,7 +12,7 @@ from tasks.judging.avsl_attribution import avsl_attribution
 from tasks.judging.curves import similarity_curves
 from tasks.judging.judge import MEASURES, Estimate, Judged, Sanity, best_of, judge, judge_avsl, maps_of
 from tasks.judging.localisation import energy_in_segment
-from tasks.judging.similarity import avsl_scorer, centred_scorer, cosine_scorer, mean_embedding
+from tasks.judging.similarity import avsl_scorer, cosine_scorer, mean_embedding
 from tasks.metric.avsl_model import build_avsl
 from tasks.metric.model import EmbeddingModel, ModelSpec, build_model
 
@@ -52,7 +52,7 @@ def test_every_method_is_measured_on_the_same_pairs(monkeypatch: pytest.MonkeyPa
         assert list(row.values) == list(MEASURES)
         assert all(values.shape == (5,) for values in row.values.values())
         np.testing.assert_allclose(row.values["energy"], energy_in_segment(maps, segment), rtol=1e-3)
-        areas = similarity_curves(cosine_scorer(model, pairs.support), pairs.query, maps, "deletion").area
+        areas = similarity_curves(cosine_scorer(model, pairs.support), pairs.query, maps, "deletion").area[:, 0]
         np.testing.assert_allclose(row.values["deletion"], areas, atol=5e-3)
     assert not judged[1].passes_sanity  # the same map whatever the weights
     assert all(np.isnan(row.values["deletion_centred"]).all() for row in judged)  # these pairs have no mean
@@ -65,12 +65,14 @@ def test_every_method_is_measured_on_the_same_pairs(monkeypatch: pytest.MonkeyPa
 def test_with_a_mean_curves_about_it_are_measured_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SANITY_PAIRS", 2)
     model, pairs, segment = made_pairs(3)
-    centre = torch.linspace(-0.2, 0.2, 6)
+    centre = mean_embedding(model, torch.cat([pairs.query, pairs.support]))
     (row,) = judge(model, replace(pairs, centre=centre), segment, "layer2", [method("centre", centre_map)])
-    scores = centred_scorer(model, pairs.support, centre)
+    scores = cosine_scorer(model, pairs.support, centre)
     for mode in ("insertion", "deletion"):
         expected = similarity_curves(scores, pairs.query, centre_map(model, pairs, "layer2"), mode).area  # type: ignore[arg-type]
-        np.testing.assert_allclose(row.values[f"{mode}_centred"], expected, atol=1e-2)
+        np.testing.assert_allclose(row.values[mode], expected[:, 0], atol=1e-2)
+        np.testing.assert_allclose(row.values[f"{mode}_centred"], expected[:, 1], atol=1e-2)
+        assert abs(expected[:, 0] - expected[:, 1]).max() > 0.03
 
 
 def test_a_changed_model_s_maps_are_about_its_own_mean(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +154,7 @@ def test_avsl_is_judged_under_its_own_similarity(monkeypatch: pytest.MonkeyPatch
     assert row.method.name == "avsl"
     maps = avsl_attribution(avsl, pairs.query, pairs.support)
     np.testing.assert_allclose(row.values["energy"], energy_in_segment(maps, segment), rtol=1e-3)
-    areas = similarity_curves(avsl_scorer(avsl, pairs.support), pairs.query, maps, "insertion").area
+    areas = similarity_curves(avsl_scorer(avsl, pairs.support), pairs.query, maps, "insertion").area[:, 0]
     np.testing.assert_allclose(row.values["insertion"], areas, atol=5e-3)
     assert row.sanity["top-down"].stages == ("embedder", "layer4", "layer3", "layer2", "layer1", "stem.1", "stem.0")
     assert row.sanity["top-down"].structural_similarity[-1] < 0.99

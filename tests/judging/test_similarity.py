@@ -6,7 +6,7 @@ from torch import Tensor
 
 from tasks.judging import similarity as module
 from tasks.judging.attribution import PairBatch
-from tasks.judging.similarity import avsl_scorer, centred_scorer, cosine_scorer
+from tasks.judging.similarity import avsl_scorer, cosine_scorer
 from tasks.metric.avsl_model import AVSLModel, build_avsl
 from tasks.metric.avsl_similarity import distance_rows
 from tasks.metric.model import EmbeddingModel, ModelSpec, normalise
@@ -24,10 +24,11 @@ def test_each_query_is_compared_with_its_own_support(
     monkeypatch.setattr("tasks.metric.model.native_bfloat16", lambda _device: False)
     pairs = make_pairs(5, 32)
     got = cosine_scorer(model, pairs.support)(normalise(pairs.query))
+    assert got.shape == (5, 1)
     for i in range(5):
         with torch.no_grad():
             a, b = (model(normalise(part[i : i + 1]))[0].double() for part in (pairs.query, pairs.support))
-        assert got[i].item() == pytest.approx((a @ b / a.norm() / b.norm()).item(), abs=1e-4)
+        assert got[i, 0].item() == pytest.approx((a @ b / a.norm() / b.norm()).item(), abs=1e-4)
 
 
 def test_about_the_mean_the_centre_is_taken_from_both(
@@ -35,7 +36,8 @@ def test_about_the_mean_the_centre_is_taken_from_both(
 ) -> None:
     monkeypatch.setattr("tasks.metric.model.native_bfloat16", lambda _device: False)
     pairs = make_pairs(3, 32)
-    got = centred_scorer(model, pairs.support, pairs.centre)(normalise(pairs.query))
+    plain, got = cosine_scorer(model, pairs.support, pairs.centre)(normalise(pairs.query)).unbind(dim=1)
+    torch.testing.assert_close(plain, cosine_scorer(model, pairs.support)(normalise(pairs.query))[:, 0])
     with torch.no_grad():
         a, b = (model(normalise(part)).double() - pairs.centre for part in (pairs.query, pairs.support))
     expected = [(x @ y / x.norm() / y.norm()).item() for x, y in zip(a, b, strict=True)]
@@ -66,6 +68,6 @@ def test_avsl_s_similarity_is_1_less_half_its_distance(
     with torch.no_grad():
         rows = distance_rows(model.similarity, *embedded(pairs.query), *embedded(pairs.support))
         distances = torch.cat(list(rows)).diagonal()
-    torch.testing.assert_close(got, 1 - distances / 2, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(got[:, 0], 1 - distances / 2, rtol=1e-4, atol=1e-4)
     same = avsl_scorer(model, pairs.query)(normalise(pairs.query))
-    torch.testing.assert_close(same, torch.ones(5), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(same, torch.ones(5, 1), rtol=1e-5, atol=1e-5)

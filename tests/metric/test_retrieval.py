@@ -16,8 +16,6 @@ from tasks.metric.precision import bootstrap_interval, precision_at_k
 from tasks.metric.retrieval import (
     KS,
     average_precision_at_r,
-    map_at_r,
-    recall_at_k,
     recall_per_query,
     retrieval,
 )
@@ -73,8 +71,10 @@ def test_against_a_loop(rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> N
     distances = squared_euclidean_distance(embeddings, embeddings)
     rankings = [ranking(distances[i].tolist(), labels.tolist(), i, tuple(range(40))) for i in range(40)]
     for k in KS:
-        assert recall_at_k(distances, labels, k) == pytest.approx(np.mean([recall_of(same, k) for same in rankings]))
-    assert map_at_r(distances, labels) == pytest.approx(np.mean([average_precision_of(same) for same in rankings]))
+        expected = [recall_of(same, k) for same in rankings]
+        assert recall_per_query(distances, labels, k).tolist() == pytest.approx(expected)
+    expected = [average_precision_of(same) for same in rankings]
+    assert average_precision_at_r(distances, labels).tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("lonely", [False, True])
@@ -90,14 +90,17 @@ def test_against_the_library_on_shared_definitions(lonely: bool) -> None:
     expected = calculator.get_accuracy(embeddings, labels)
     distances = squared_euclidean_distance(embeddings, embeddings)
     assert 0.1 < expected["mean_average_precision_at_r"] < 0.9
-    assert map_at_r(distances, labels) == pytest.approx(expected["mean_average_precision_at_r"], abs=1e-6)
-    assert recall_at_k(distances, labels, 1) == pytest.approx(expected["precision_at_1"], abs=1e-6)
+    found = retrieval(distances, labels)
+    assert found.map_at_r is not None and found.recall[1] is not None
+    assert found.map_at_r.value == pytest.approx(expected["mean_average_precision_at_r"], abs=1e-6)
+    assert found.recall[1].value == pytest.approx(expected["precision_at_1"], abs=1e-6)
 
 
 def test_recall_at_1_is_precision_at_1() -> None:
     embeddings, labels = problem(60, 4, seed=3)
     distances = squared_euclidean_distance(embeddings, embeddings)
-    assert recall_at_k(distances, labels, 1) == pytest.approx(precision_at_k(distances, labels, labels, 1, True))
+    recall = recall_per_query(distances, labels, 1).mean().item()
+    assert recall == pytest.approx(precision_at_k(distances, labels, labels, 1, True))
 
 
 def test_the_worked_example_of_two_among_five() -> None:
@@ -124,9 +127,10 @@ def test_the_figures_have_their_intervals_and_say_what_was_asked() -> None:
     for k in KS:
         figure, shares = found.recall[k], recall_per_query(distances, labels, k)[3:]
         assert figure is not None
-        assert figure.value == recall_at_k(distances, labels, k) == shares.mean().item()
+        assert figure.value == shares.mean().item()
         assert figure.interval == bootstrap_interval(shares.numpy())
-    assert found.map_at_r is not None and found.map_at_r.value == map_at_r(distances, labels)
+    precisions = average_precision_at_r(distances, labels)[3:]
+    assert found.map_at_r is not None and found.map_at_r.value == precisions.mean().item()
 
 
 def test_where_there_is_too_little_there_are_no_figures() -> None:
@@ -136,10 +140,6 @@ def test_where_there_is_too_little_there_are_no_figures() -> None:
     none = retrieval(distances, torch.arange(3))
     assert (none.queries, none.images, none.labels) == (0, 3, 0)
     assert none.map_at_r is None and set(none.recall.values()) == {None}
-    with pytest.raises(ValueError, match="two images of a label; got 3 images"):
-        map_at_r(distances, torch.arange(3))
-    with pytest.raises(ValueError, match="two images of a label"):
-        recall_at_k(distances, torch.arange(3), 1)
 
 
 def test_what_does_not_fit_is_refused() -> None:
