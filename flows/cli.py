@@ -16,9 +16,12 @@ from typing import Annotated, Any
 import typer
 
 from flows import cli_options as shared
+from flows.cli_audit import audit
+from flows.cli_deflate import deflate
 from flows.cli_judge import judge
 from flows.cli_model import decision_choice, open_model
 from flows.cli_prepare import prepare
+from flows.cli_recombine import recombine
 from flows.cli_retrieve import retrieve
 from flows.cli_search import search
 from flows.cli_study import reproduce
@@ -142,7 +145,13 @@ def train(
         _write_json(json_file, {name: value for name, value in outcome.items() if name != "out"})
 
 
+app.command(epilog="Example: heml audit --model run/model --store portraits --out bias")(audit)
+
+app.command(epilog="Example: heml deflate --model run/model --store portraits --group group --out deflated")(deflate)
+
 app.command(epilog="Example: heml judge --model run/model --store portraits --segment hair --out judgement")(judge)
+
+app.command(epilog="Example: heml recombine --store portraits --plan bias/bias.json --out recombined")(recombine)
 
 app.command(epilog="Example: heml reproduce --study celeba --store celeba --trunk small --size 64")(reproduce)
 

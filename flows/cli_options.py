@@ -28,6 +28,12 @@ LearningRate = Annotated[float, typer.Option(help="of AdamW")]
 WeightDecay = Annotated[float, typer.Option(help="of AdamW")]
 
 
+def check_share(option: str, value: float) -> None:
+    """Raise an InputError for a share that is not in 0..1."""
+    if not 0 <= value <= 1:
+        raise InputError(f"{option} needs a share, 0 to 1; got {value:g}")
+
+
 def check_count(option: str, value: int, least: int) -> None:
     """Raise an InputError for a number that is too small."""
     if value < least:

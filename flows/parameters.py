@@ -207,6 +207,29 @@ class JudgeParameters(Parameters):
     seed: int = Field(0, ge=0, description="of all that is random")
 
 
+class AuditParameters(Parameters):
+    """A trained tree and a store to a report of what the labels lean on."""
+
+    model: str = Field(description="folder of a trained tree, or an MLflow address such as models:/NAME@champion")
+    store: Path = Field(description="the segment store that it was trained on, or another with the same classes")
+    out: Path = Field(description="folder of bias.html, bias.json and bias.md")
+    group: str | None = Field(None, description="`group`, the store's column, or a segment: has it or not")
+    controls: Annotated[
+        bool, Field(description="cross-fit also what each leaf's shape, and the background, say alone")
+    ] = True
+    photos: Annotated[int, Field(ge=2, description="validation photos that each segment of another is put into")] = 40
+
+
+class DeflateParameters(Parameters):
+    """A trained tree and its store to new samples against a shortcut, judged before and after."""
+
+    model: str = Field(description="folder of a trained tree, or an MLflow address such as models:/NAME@champion")
+    store: Path = Field(description="the segment store that it was trained on")
+    out: Path = Field(description="folder of the audit, the remedies' stores and trees, and deflation.md")
+    group: str | None = Field(None, description="`group`, the store's column, or a segment: has it or not")
+    plan: Path | None = Field(None, description="a plan, or an audit's bias.json; by default the store is audited")
+
+
 class ExplainParameters(Parameters):
     """Two photos, or a table of pairs, and a trained tree to explanations."""
 

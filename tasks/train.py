@@ -1,6 +1,6 @@
 """Prefect tasks that train: one task run a node of the tree, a control or a baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,15 @@ def train(node: str, run: TrainingRun, children: list[dict[str, Any]]) -> State[
 
 
 @task(name="train-beside", task_run_name="{subject.name}", tags=["train"])
-def train_beside(subject: Subject, run: TrainingRun) -> State[dict[str, Any]] | dict[str, Any]:
-    """Train what stands beside the tree, a control or a baseline, as `train` does a node.
+def train_beside(
+    subject: Subject, run: TrainingRun, children: Sequence[dict[str, Any]] = ()
+) -> State[dict[str, Any]] | dict[str, Any]:
+    """Train what stands beside the tree, a control or a baseline, or a node of another tree, as `train` does a node.
+
+    Args:
+        subject: what it is.
+        run: what all share.
+        children: results of what it starts from, `NodeResult.to_dict`.
 
     Returns:
         Its result, `NodeResult.to_dict`.
@@ -62,7 +69,8 @@ def train_beside(subject: Subject, run: TrainingRun) -> State[dict[str, Any]] | 
     Raises:
         InputError: as `train`.
     """
-    return _tracked(subject, run, open_store(Path(run.store)), [], {}, {"level": "beside"})
+    started_from = [NodeResult.from_dict(child) for child in children]
+    return _tracked(subject, run, open_store(Path(run.store)), started_from, {}, {"level": "beside"})
 
 
 def _tracked(

@@ -104,7 +104,7 @@ print(count)
 
 
 def test_the_method_can_be_imported_without_any_of_them() -> None:
-    packages = ("tasks.segments", "tasks.metric", "tasks.explanation", "tasks.judging", "tasks.study")
+    packages = ("tasks.segments", "tasks.metric", "tasks.explanation", "tasks.judging", "tasks.bias", "tasks.study")
     code = BLOCKED_IMPORTS.format(
         blocked=(*ENGINES, "datasets", "rich", "skimage", "pytorch_grad_cam", "captum", "faiss"), packages=packages
     )

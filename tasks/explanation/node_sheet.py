@@ -1,5 +1,6 @@
 """A node's SFAM sheet: a few fixed validation pairs, the same ones at every node that has the part."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,29 @@ def write_node_sheet(title: str, model: EmbeddingModel, view: NodeView, options:
         False if there are too few images for a pair; nothing is written then.
     """
     pairs = fixed_pairs(view, options.seed)
-    if not pairs:
-        return False
+    if pairs:
+        write_pair_sheet(title, model, view, pairs, options, path)
+    return bool(pairs)
+
+
+def write_pair_sheet(
+    title: str,
+    model: EmbeddingModel,
+    view: NodeView,
+    pairs: Sequence[tuple[int, int]],
+    options: TrainingOptions,
+    path: Path,
+) -> None:
+    """Write pairs of a node's pictures with their maps as PNG.
+
+    Args:
+        title: over the sheet.
+        model: the node's model, in evaluation mode.
+        view: its images.
+        pairs: positions in the view, one pair or more.
+        options: the node's: the loss brings the similarity that the maps explain.
+        path: the PNG.
+    """
     a, b = (view.pictures(np.array(side), options.device) for side in zip(*pairs, strict=True))
     maps = explain_pairs(model, a, b, similarity=similarity_of(loss_family(options.loss).own_distance))
     distances = bounded_snr_distance(maps.embeddings[0], maps.embeddings[1]).diagonal()
@@ -88,7 +110,6 @@ def write_node_sheet(title: str, model: EmbeddingModel, view: NodeView, options:
         for i, (left, right) in enumerate(pairs)
     ]
     write_sheet(title, rows, path)
-    return True
 
 
 def sample_pictures(view: NodeView, seed: int, count: int = 2) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.explanation.additive import AdditiveFit
@@ -10,7 +11,6 @@ from tasks.explanation.report_record import NodeReport, Score, TreeReport
 from tasks.metric.controls import Controlled
 from tasks.metric.decision import TreeDecision
 from tasks.metric.evaluation import Precision
-from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import split_view
@@ -48,7 +48,8 @@ def tree_report(
     for node in tree.nodes:
         result = results[node.name]
         class_ids = node.class_ids(store.classes)
-        view = split_view(store, "validation", class_ids, node_options(options, class_ids, store), decoded)
+        own = replace(options, framing=result.framing, size=result.size)
+        view = split_view(store, "validation", class_ids, own, decoded)
         decision = decisions.nodes.get(node.name)
         sheet = Path(result.folder) / "sheet.png"
         nodes.append(
@@ -105,6 +106,9 @@ def _notes(tree: SegmentTree, store: SegmentStore, results: Mapping[str, NodeRes
         + (f" (leaf {leaf_of[name]})." if name in leaf_of else ".")
         for name in label_functions(store)
     ]
+    made = sum(provenance is not None for provenance in store.columns("train", ["provenance"])["provenance"])
+    if made:
+        notes.append(f"{made} of the {store.rows('train')} training images are synthetic; all others are photos.")
     for name, result in results.items():
         if result.status == "degenerate":
             notes.append(f"{name} is degenerate, not trained: {result.reason}.")

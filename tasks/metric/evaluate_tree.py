@@ -6,12 +6,10 @@ from pathlib import Path
 
 import torch
 
-from tasks.errors import InputError
 from tasks.metric.composed import PartEmbeddings, composed_precision
 from tasks.metric.evaluation import Precision, evaluate
-from tasks.metric.model import embed
 from tasks.metric.trained_tree import TrainedTree
-from tasks.metric.training_data import split_view
+from tasks.metric.tree_embeddings import embed_tree
 from tasks.segments.store import SegmentStore
 
 
@@ -37,25 +35,18 @@ def evaluate_tree(trained: TrainedTree, store: SegmentStore, decoded: Path) -> I
         decoded: folder of this machine's decoded splits.
 
     Raises:
-        InputError: the store lacks a class of the tree, or a checkpoint is missing or damaged.
+        InputError: as `embed_tree`.
     """
-    trained.tree.check(store.classes.values())
-    if not store.rows("validation"):
-        raise InputError(f"the store {store.path} has no validation images: prepare it with --val above 0")
     leaves: dict[str, PartEmbeddings] = {}
-    for node in trained.tree.nodes:
-        options = trained.node_options(node.name)
-        view = split_view(store, "validation", node.class_ids(store.classes), options, decoded)
-        model = trained.model(node.name)
-        if model is None or not len(view):
+    for node, view, embedded in embed_tree(trained, store, decoded):
+        if embedded is None:
             yield node.name, NodeFigures(own=Precision.none(len(view)), composed=None)
             continue
-        embeddings = embed(model.to(options.device), view.batches(options.device), options.device)
-        images, labels = torch.from_numpy(view.indices), torch.from_numpy(view.labels)
+        labels = torch.from_numpy(view.labels)
         composed = None
         if not node.children:
-            leaves[node.name] = PartEmbeddings(embeddings=embeddings, indices=images)
+            leaves[node.name] = embedded
         elif below := {name: leaves[name] for name in node.leaves if name in leaves}:
-            composed = composed_precision(below, trained.weights, images, labels)
-        own = evaluate(embeddings, labels, trained.own_distance)
+            composed = composed_precision(below, trained.weights, embedded.indices, labels)
+        own = evaluate(embedded.embeddings, labels, trained.own_distance)
         yield node.name, NodeFigures(own=own, composed=composed)

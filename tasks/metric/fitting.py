@@ -6,6 +6,7 @@ What is learned, and how a batch of pictures becomes a loss, is the `Learner`'s.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,6 +114,7 @@ def _result(job: NodeJob, data: TrainingData, learner: Learner, progress: Progre
         reason="",
         folder=str(job.folder),
         checkpoint_sha256=file_sha256(job.folder / "best.safetensors"),
+        **_shown(job.options),
         precision=figures["validation"],
         held_out_precision_at_1=figures["held_out"].at[1],
         area=data.area,
@@ -134,6 +136,7 @@ def _degenerate_result(job: NodeJob, data: TrainingData) -> NodeResult:
         reason=data.degenerate,
         folder=str(job.folder),
         checkpoint_sha256=None,
+        **_shown(job.options),
         precision=Precision.none(len(data.validation)),
         held_out_precision_at_1=None,
         area=data.area,
@@ -145,6 +148,10 @@ def _degenerate_result(job: NodeJob, data: TrainingData) -> NodeResult:
         peak_memory=0,
         parameters=0,
     )
+
+
+def _shown(options: TrainingOptions) -> dict[str, Any]:
+    return {"framing": options.framing, "size": options.size}
 
 
 def _stopped_early(progress: Progress, options: TrainingOptions) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tasks.metric.checkpoint import file_sha256
 from tasks.metric.evaluation import Precision
+from tasks.segments.framing import Framing
 
 Status = Literal["trained", "degenerate"]
 
@@ -24,6 +25,8 @@ class NodeResult:
         folder: where its files lie: best.safetensors, embeddings.safetensors, and loss.safetensors if the loss has
             parameters of its own.
         checkpoint_sha256: digest of the best epoch's weights.
+        framing: "full" or "crop".
+        size: edge of its pictures, pixels.
         precision: P@K on the validation split, with intervals.
         held_out_precision_at_1: P@1 on the tenth held out of training; averaging weights may be chosen by it.
         area: mean share of the pixels of a training image that the node shows, in [0, 1].
@@ -43,6 +46,8 @@ class NodeResult:
     reason: str
     folder: str
     checkpoint_sha256: str | None
+    framing: Framing
+    size: int
     precision: Precision
     held_out_precision_at_1: float | None
     area: float

@@ -23,7 +23,6 @@ from tasks.metric.distances import OwnDistance
 from tasks.metric.evaluation import Precision, distance_quantiles
 from tasks.metric.losses import loss_family
 from tasks.metric.model import EmbeddingModel, load_model
-from tasks.metric.node_options import node_options
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.same_label import same_label_quantiles
@@ -166,15 +165,14 @@ def write_trained_tree(
         nodes = {}
         for number, node in enumerate(tree.nodes):
             result = results[node.name]
-            own = node_options(options, node.class_ids(store.classes), store)
             composed = decisions.nodes.get(node.name)
             fields: dict[str, Any] = {
                 "status": result.status,
                 "reason": result.reason,
                 "file": None,
                 "sha256": result.checkpoint_sha256,
-                "framing": own.framing,
-                "size": own.size,
+                "framing": result.framing,
+                "size": result.size,
                 "precision": asdict(result.precision),
                 "composed": composed and asdict(composed.composed),
                 "weight": decisions.weights.get(node.name, 0.0),

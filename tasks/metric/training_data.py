@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.errors import InputError
 from tasks.metric.batches import held_out
 from tasks.metric.options import Absent, TrainingOptions
 from tasks.segments.compose import Fill, compose, present, silhouettes
@@ -140,12 +141,12 @@ def training_data(
         silhouette: show the mask alone, white on black.
 
     Raises:
-        InputError: a picture of the store cannot be decoded.
+        InputError: a picture of the store cannot be decoded, or its synthetic rows were made with different seeds.
     """
     whole, validation = (
         replace(split_view(store, split, class_ids, options, decoded), silhouette=silhouette) for split in SPLITS
     )
-    chosen = held_out(whole.data.labels, options.seed)
+    chosen = held_out_rows(whole.data, options.seed)
     return TrainingData(
         train=whole.subset(~chosen),
         held_out=whole.subset(chosen),
@@ -153,6 +154,37 @@ def training_data(
         area=_area(store, whole),
         degenerate=_degenerate(whole),
     )
+
+
+def held_out_rows(data: DecodedSplit, seed: int) -> NDArray[np.bool_]:
+    """Which rows of a training split are held out of training: a tenth of the photos, and the samples made of them.
+
+    Where there are synthetic rows, the photos are split as they were when these were made, so that no sample of a
+    held-out photo is trained on, and none of a photo that is trained on is chosen by.
+
+    Args:
+        data: the training split.
+        seed: of the choice, where all rows are photos.
+
+    Returns:
+        bool [n], True where held out.
+
+    Raises:
+        InputError: the synthetic rows were made with different seeds.
+    """
+    seeds = {side.seed for side in data.synthetic.values()}
+    if len(seeds) > 1:
+        raise InputError(
+            f"the store's synthetic rows were made with different seeds ({', '.join(map(str, sorted(seeds)))}), so "
+            "which photos are held out is not known: make them with one seed"
+        )
+    photos = np.ones(len(data), dtype=np.bool_)
+    photos[list(data.synthetic)] = False
+    chosen = np.zeros(len(data), dtype=np.bool_)
+    chosen[photos] = held_out(data.labels[photos], next(iter(seeds), seed))
+    for number, side in data.synthetic.items():
+        chosen[number] = side.held_out
+    return chosen
 
 
 def _degenerate(view: NodeView) -> str:

@@ -6,8 +6,9 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +18,21 @@ from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 
-DECODED_VERSION = 2
+DECODED_VERSION = 3
 CropTo = tuple[int, ...] | None  # class ids of the part that pictures are cropped to; None: whole pictures
 _DECODING = threading.Lock()  # threads of one process wait for the first of them
+
+
+class Side(NamedTuple):
+    """Where a row that is no photo belongs, as its provenance says.
+
+    Attributes:
+        held_out: whether its parents are held out of training.
+        seed: of the split of the photos that says so.
+    """
+
+    held_out: bool
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +46,7 @@ class DecodedSplit:
         label_names: all labels of the store: those of the training split, sorted, then those of validation alone.
         image_ids: n names.
         groups: n protected attributes, None where there is none.
+        synthetic: the rows that are no photos, by their number.
     """
 
     images: NDArray[np.uint8]
@@ -41,6 +55,7 @@ class DecodedSplit:
     label_names: tuple[str, ...]
     image_ids: tuple[str, ...]
     groups: tuple[str | None, ...]
+    synthetic: Mapping[int, Side] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -77,6 +92,7 @@ def decode(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: 
         label_names=names,
         image_ids=tuple(rows["image_ids"]),
         groups=tuple(rows["groups"]),
+        synthetic={number: Side(held_out, seed) for number, held_out, seed in rows["synthetic"]},
     )
 
 
@@ -118,7 +134,7 @@ def _write(store: SegmentStore, split: Split, size: int, targets: Mapping[CropTo
                 _array(folder / "images.npy", (n, 3, size, size)),
                 _array(folder / "label_maps.npy", (n, size, size)),
             )
-        image_ids, labels, groups = [], [], []
+        image_ids, labels, groups, synthetic = [], [], [], []
         for i, row in enumerate(store.iterate(split)):
             image, label_map = decode_image(row.image, row.image_id), decode_label_map(row.mask, row.image_id)
             for crop_to, (images, label_maps) in arrays.items():
@@ -126,9 +142,12 @@ def _write(store: SegmentStore, split: Split, size: int, targets: Mapping[CropTo
             image_ids.append(row.image_id)
             labels.append(row.label)
             groups.append(row.group)
+            if row.provenance is not None:
+                synthetic.append((i, row.provenance.held_out, row.provenance.seed))
         of_split = [set(store.columns(name, ["label"])["label"]) for name in SPLITS]
         label_names = [*sorted(of_split[0]), *sorted(of_split[1] - of_split[0])]
         rows = {"image_ids": image_ids, "labels": labels, "groups": groups, "label_names": label_names}
+        rows["synthetic"] = synthetic
         for crop_to, (images, label_maps) in arrays.items():
             images.flush()
             label_maps.flush()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.errors import InputError
+from tasks.segments.provenance import Provenance
 from tasks.segments.source import SPLITS, Split
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 METADATA_KEY = b"heml"
 ROWS_A_GROUP = 64  # 64 photos of up to 1.5 MB stay under the 100 MB that viewers ask of a row group
 
@@ -30,6 +31,13 @@ SEGMENT_TYPE = pa.struct(
     [("name", pa.string()), *((field, pa.int32()) for field in ("class_id", "area", "top", "left", "bottom", "right"))]
 )
 PICTURE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+PROVENANCE_TYPE = pa.struct(
+    [
+        *((field, pa.string()) for field in ("kind", "segment", "receiver", "donor")),
+        ("seed", pa.int64()),
+        ("held_out", pa.bool_()),
+    ]
+)
 SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -39,6 +47,7 @@ SCHEMA = pa.schema(
         ("image", PICTURE_TYPE),
         ("mask", PICTURE_TYPE),
         ("segments", pa.list_(SEGMENT_TYPE)),
+        ("provenance", PROVENANCE_TYPE),
     ]
 )
 
@@ -56,6 +65,7 @@ class Row:
         image_path: their file name.
         mask: PNG bytes of the label map, one byte a pixel.
         segments: what `describe_segments` says of the label map.
+        provenance: how a synthetic row was made; None for a photo. Rows of the validation split are photos.
     """
 
     image_id: str
@@ -66,6 +76,7 @@ class Row:
     image_path: str
     mask: bytes
     segments: list[dict[str, Any]]
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +162,12 @@ def write_shard(
     """Write one shard: whole or not at all (temporary name, then rename).
 
     Raises:
+        InputError: a row of a validation shard is synthetic.
         OSError: the disk is full or not writable; the shard that was there before is untouched.
     """
+    path = shard_path(store, split, part)
+    for row in rows:
+        _check_photo(row, path)
     header = ShardHeader(
         version=STORE_VERSION,
         source=source,
@@ -174,6 +189,7 @@ def write_shard(
                 "image": {"bytes": row.image, "path": row.image_path},
                 "mask": {"bytes": row.mask, "path": f"{row.image_id}.png"},
                 "segments": row.segments,
+                "provenance": asdict(row.provenance) if row.provenance else None,
             }
             for row in rows
         ],
@@ -181,7 +197,6 @@ def write_shard(
             {METADATA_KEY: json.dumps(asdict(header)), b"huggingface": json.dumps(_features())}
         ),
     )
-    path = shard_path(store, split, part)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -262,17 +277,22 @@ class SegmentStore:
         return {name: [value for table in tables for value in table[name].to_pylist()] for name in columns}
 
     def iterate(self, split: Split) -> Iterator[Row]:
-        """The images of a split, in the store's order, one row group in memory at a time."""
+        """The images of a split, in the store's order, one row group in memory at a time.
+
+        Raises:
+            InputError: a row of the validation split is synthetic.
+        """
         for path in self._paths(split):
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
-                    yield from map(_row, batch.to_pylist())
+                    yield from (_row(fields, path) for fields in batch.to_pylist())
 
     def at(self, numbers: Sequence[int]) -> list[Row]:
         """Some images by their number in the store's order, training split first; only their row groups are read.
 
         Raises:
             ValueError: there is no such number.
+            InputError: a row of the validation split is synthetic.
         """
         found: dict[int, Row] = {}
         first = 0
@@ -283,7 +303,7 @@ class SegmentStore:
                         end = first + file.metadata.row_group(group).num_rows
                         if inside := sorted({number for number in numbers if first <= number < end}):
                             rows = file.read_row_group(group).take([number - first for number in inside]).to_pylist()
-                            found |= zip(inside, map(_row, rows), strict=True)
+                            found |= zip(inside, (_row(fields, path) for fields in rows), strict=True)
                         first = end
             else:
                 first += header.rows
@@ -318,17 +338,30 @@ def open_store(path: Path) -> SegmentStore:
     return SegmentStore(path, shards)
 
 
-def _row(fields: dict[str, Any]) -> Row:
-    image, mask = fields.pop("image"), fields.pop("mask")
-    return Row(image=image["bytes"], image_path=image["path"], mask=mask["bytes"], **fields)
+def _row(fields: dict[str, Any], path: Path) -> Row:
+    image, mask, made = fields.pop("image"), fields.pop("mask"), fields.pop("provenance")
+    provenance = None if made is None else Provenance(**made)
+    row = Row(image=image["bytes"], image_path=image["path"], mask=mask["bytes"], provenance=provenance, **fields)
+    _check_photo(row, path)
+    return row
+
+
+def _check_photo(row: Row, path: Path) -> None:
+    """What is reported on is photos only."""
+    if row.provenance is not None and path.parent.name == "split=validation":
+        raise InputError(
+            f"{path}: {row.image_id} is synthetic ({row.provenance.kind}), and results are reported on photos only: "
+            "leave it out of the validation split"
+        )
 
 
 def _digest(rows: Sequence[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
+        made = () if row.provenance is None else astuple(row.provenance)
         fields = (row.image_id, row.split, row.label, row.group)
         pictures = (hashlib.sha256(data).hexdigest() for data in (row.image, row.mask))
-        digest.update(json.dumps([*fields, *pictures]).encode())
+        digest.update(json.dumps([*fields, *pictures, *made]).encode())
     return digest.hexdigest()
 
 
@@ -340,7 +373,6 @@ def _features() -> dict[str, Any]:
 
     features: dict[str, Any] = {name: value("string") for name in ("image_id", "split", "label", "group")}
     features |= {name: {"_type": "Image"} for name in ("image", "mask")}
-    features["segments"] = [
-        {field.name: value("string" if field.type == pa.string() else "int32") for field in SEGMENT_TYPE}
-    ]
+    features["segments"] = [{field.name: value(str(field.type)) for field in SEGMENT_TYPE}]
+    features["provenance"] = {field.name: value(str(field.type)) for field in PROVENANCE_TYPE}
     return {"info": {"features": features}}

@@ -22,6 +22,8 @@ def made_result(folder: Path) -> NodeResult:
         reason="",
         folder=str(folder),
         checkpoint_sha256=digest,
+        framing="full",
+        size=32,
         precision=Precision(at={1: 0.75, 2: 0.5, 8: None}, intervals={1: (0.5, 1.0), 2: (0.25, 0.75), 8: None}, n=8),
         held_out_precision_at_1=0.5,
         area=0.125,

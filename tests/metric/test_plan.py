@@ -77,6 +77,8 @@ def child(area: float, precision: float | None) -> NodeResult:
         reason="",
         folder="f",
         checkpoint_sha256="s",
+        framing="full",
+        size=32,
         precision=Precision.none(3),
         held_out_precision_at_1=precision,
         area=area,

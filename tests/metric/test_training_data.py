@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.errors import InputError
 from tasks.metric import training_data as module
 from tasks.metric.batches import held_out
 from tasks.metric.options import TrainingOptions
-from tasks.metric.training_data import NodeView, node_view, training_data
-from tasks.segments.decoded import DecodedSplit, decode
+from tasks.metric.training_data import NodeView, held_out_rows, node_view, training_data
+from tasks.segments.decoded import DecodedSplit, Side, decode
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
 
@@ -126,6 +127,33 @@ def split_of(n: int) -> DecodedSplit:
         image_ids=tuple(map(str, range(n))),
         groups=(None,) * n,
     )
+
+
+def test_samples_are_held_out_with_their_parents_and_photos_by_the_samples_seed() -> None:
+    # Photos and samples in turn: without samples, photo 3 would be image 6.
+    photos = np.repeat([0, 1], 30)
+    sides = np.random.default_rng(0).integers(0, 2, 60).astype(bool)
+    data = replace(
+        split_of(120),
+        labels=np.repeat(photos, 2),
+        synthetic={2 * i + 1: Side(held_out=bool(side), seed=5) for i, side in enumerate(sides)},
+    )
+    for seed in (0, 5):
+        chosen = held_out_rows(data, seed)
+        np.testing.assert_array_equal(chosen[::2], held_out(photos, 5))
+        np.testing.assert_array_equal(chosen[1::2], sides)
+    np.testing.assert_array_equal(held_out_rows(split_of(120), 3), held_out(split_of(120).labels, 3))
+
+
+def test_a_store_without_photos_is_split_by_its_samples() -> None:
+    data = replace(split_of(4), synthetic={i: Side(held_out=i == 2, seed=0) for i in range(4)})
+    assert held_out_rows(data, 1).tolist() == [False, False, True, False]
+
+
+def test_samples_of_different_seeds_are_refused() -> None:
+    data = replace(split_of(4), synthetic={0: Side(held_out=True, seed=2), 3: Side(held_out=False, seed=1)})
+    with pytest.raises(InputError, match=r"different seeds \(1, 2\)"):
+        held_out_rows(data, 1)
 
 
 def test_pictures_are_composed_of_the_images_at_the_positions() -> None:

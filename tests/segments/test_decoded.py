@@ -12,6 +12,7 @@ from tasks.segments import decoded as module
 from tasks.segments.decoded import decode, decode_once
 from tasks.segments.framing import frame, resize_image
 from tasks.segments.pictures import decode_image, decode_label_map
+from tasks.segments.provenance import Provenance
 from tasks.segments.store import SegmentStore
 
 
@@ -27,6 +28,18 @@ def test_a_decoded_split_is_the_store_s_pictures_in_order(store: SegmentStore, t
     assert data.label_names == ("day", "night")
     assert [data.label_names[label] for label in data.labels] == [row.label for row in rows]
     assert (data.labels.dtype, data.images.dtype, data.label_maps.dtype) == (np.int64, np.uint8, np.uint8)
+
+
+def test_synthetic_rows_are_known_by_their_number(
+    make_store: Callable[..., SegmentStore], store: SegmentStore, tmp_path: Path
+) -> None:
+    made = Provenance(kind="copy", segment="", receiver="train-000", donor="train-000", seed=7, held_out=True)
+    provenances = {"train-003": made, "train-005": replace(made, held_out=False)}
+    mixed = make_store(
+        tmp_path / "store", train=8, change=lambda row: replace(row, provenance=provenances.get(row.image_id))
+    )
+    assert decode(mixed, "train", 16, tmp_path / "decoded").synthetic == {3: (True, 7), 5: (False, 7)}
+    assert decode(store, "train", 16, tmp_path / "decoded").synthetic == {}
 
 
 def test_crops_are_kept_beside_the_whole_pictures(store: SegmentStore, tmp_path: Path) -> None:

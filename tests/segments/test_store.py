@@ -1,7 +1,8 @@
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 from tasks.errors import InputError
 from tasks.segments import store as module
 from tasks.segments.pictures import decode_image, decode_label_map, encode_image, encode_label_map
+from tasks.segments.provenance import Provenance
 from tasks.segments.store import (
     METADATA_KEY,
     Row,
@@ -223,6 +225,54 @@ def with_metadata(path: Path, **fields: object) -> None:
     pq.write_table(table.replace_schema_metadata({**metadata, METADATA_KEY: json.dumps(header)}), path)
 
 
+MADE = Provenance(kind="other-label", segment="sun", receiver="a", donor="b", seed=3, held_out=True)
+
+
+def test_a_synthetic_row_comes_back_with_its_provenance(tmp_path: Path) -> None:
+    rows = [made_row("a"), made_row("s", provenance=MADE)]
+    written(tmp_path, rows)
+    written(tmp_path, [made_row("c", split="validation")])
+    store = open_store(tmp_path)
+    assert list(store.iterate("train")) == store.at([0, 1]) == rows
+    assert store.columns("train", ["provenance"])["provenance"] == [None, asdict(MADE)]
+
+
+def test_the_digest_follows_the_provenance(tmp_path: Path) -> None:
+    changes: list[dict[str, Any]] = [
+        {"kind": "copy"}, {"segment": "sky"}, {"receiver": "c"}, {"donor": "c"}, {"seed": 4}, {"held_out": False}
+    ]  # fmt: skip
+    made = [None, MADE, *(replace(MADE, **change) for change in changes)]
+    paths = [written(tmp_path / str(i), [made_row("a", provenance=provenance)]) for i, provenance in enumerate(made)]
+    assert len({read_header(path).digest for path in paths}) == len(made)
+
+
+def test_the_digest_of_photos_is_what_it_was_before_there_was_provenance(tmp_path: Path) -> None:
+    row = made_row("a", group="g")
+    pictures = [hashlib.sha256(data).hexdigest() for data in (row.image, row.mask)]
+    expected = hashlib.sha256(json.dumps(["a", "train", "day", "g", *pictures]).encode()).hexdigest()
+    assert read_header(written(tmp_path, [row])).digest == expected
+
+
+def test_a_synthetic_row_is_not_written_to_the_validation_split(tmp_path: Path) -> None:
+    rows = [made_row("c", split="validation"), made_row("s", split="validation", provenance=MADE)]
+    with pytest.raises(InputError, match=r"s is synthetic \(other-label\), .*leave it out of the validation split"):
+        written(tmp_path, rows)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_synthetic_row_is_not_read_from_the_validation_split(tmp_path: Path) -> None:
+    # A shard that was made by other means.
+    shard = written(tmp_path, [made_row("a"), made_row("s", provenance=MADE)])
+    target = shard_path(tmp_path, "validation", 0)
+    target.parent.mkdir()
+    shutil.copy(shard, target)
+    store = open_store(tmp_path)
+    assert [row.image_id for row in store.at([0, 1, 2])] == ["a", "s", "a"]
+    for read in (lambda: list(store.iterate("validation")), lambda: store.at([3])):
+        with pytest.raises(InputError, match=r"split=validation/part-00000\.parquet: s is synthetic"):
+            read()
+
+
 def test_a_shard_of_another_version_is_refused(tmp_path: Path) -> None:
     whole_store(tmp_path)
     with_metadata(shard_path(tmp_path, "validation", 0), version=99)
@@ -290,6 +340,7 @@ def test_hugging_face_opens_the_store_and_shows_its_pictures(store: SegmentStore
     np.testing.assert_array_equal(np.moveaxis(np.asarray(row["image"]), -1, 0), decode_image(first.image, "x"))
     np.testing.assert_array_equal(np.asarray(row["mask"]), decode_label_map(first.mask, "x"))
     assert row["segments"] == first.segments
+    assert row["provenance"] is None or set(row["provenance"].values()) == {None}
     assert (row["image_id"], row["label"], row["group"]) == (first.image_id, first.label, first.group)
 
 

@@ -1,0 +1,26 @@
+"""The command `heml deflate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def deflate(
+    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    store: Annotated[Path, typer.Option(help="the store that it was trained on")],
+    out: Annotated[Path, typer.Option(help="folder of stores, trees and deflation.md")],
+    group: Annotated[str | None, typer.Option(help="group, the store's column, or a segment: has it or not")] = None,
+    plan: Annotated[Path | None, typer.Option(help="a plan, or bias.json; else the store is audited first")] = None,
+) -> None:
+    """New samples against a shortcut, the nodes that show it trained anew, and before beside after on photos."""
+    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for it)
+
+    with prefect_at_terminal():
+        from flows.deflate import deflate as run  # noqa: PLC0415 (imports torch: seconds)
+        from flows.parameters import DeflateParameters  # noqa: PLC0415 (imports torch: seconds)
+        from infra.runners import task_runner  # noqa: PLC0415 (after the server has started, as above)
+        from infra.settings import load_settings  # noqa: PLC0415 (after the server has started, as above)
+
+        parameters = DeflateParameters(model=model, store=store, out=out, group=group, plan=plan)
+        run.with_options(task_runner=task_runner(load_settings()))(parameters)

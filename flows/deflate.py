@@ -1,0 +1,147 @@
+"""Deflate a bias: find the shortcut, make new samples against it, train anew what shows it, and judge on photos."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+
+from flows.audit_bias import audit_bias
+from flows.console import say
+from flows.parameters import AuditParameters, DeflateParameters
+from flows.tracked_run import tracked_run
+from infra.runners import check_engine, task_runner, training_resources
+from infra.settings import Settings, load_settings
+from infra.tracking import fetch_model
+from tasks.bias.deflation import REMEDIES
+from tasks.bias.groups import find_group
+from tasks.bias.plan import RecombinationPlan, parse_plan, read_plan
+from tasks.deflate import DeflateRun, carry, compare_remedies, make_remedy_store
+from tasks.errors import InputError
+from tasks.metric.subject import Subject
+from tasks.metric.trained_tree import TrainedTree, open_trained_tree
+from tasks.report import assemble
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.tree import TreeNode
+from tasks.train import train_beside
+from tasks.training_run import TrainingRun
+
+
+@flow(name="deflate", task_runner=task_runner(load_settings()))
+def deflate(parameters: DeflateParameters) -> str | None:
+    """Break a shortcut's association with the label, beside two simple rivals and a control on the same budget.
+
+    Args:
+        parameters: the tree, its store, the groups to judge by, and the plan or none.
+
+    Returns:
+        The table in Markdown; None where the audit found no shortcut.
+
+    Raises:
+        InputError: the model, the store, the group or the plan cannot be used.
+    """
+    settings = load_settings()
+    check_engine(settings)
+    store = open_store(parameters.store.resolve())
+    group = find_group(store, parameters.group)
+    if group is None:
+        raise InputError(
+            f"deflating is judged by the worst group, and {store.path} has none: prepare it with --group COLUMN, or "
+            "name a segment to group by"
+        )
+    model = fetch_model(parameters.model, settings)
+    trained = open_trained_tree(model, settings.torch_device)
+    out = parameters.out.resolve()
+    plan = _plan(parameters, store, trained, out)
+    if plan is None:
+        say("no shortcut found, so there is nothing to deflate")
+        return None
+    leaf = trained.tree[plan.segment]
+    plan.class_ids(store)  # the store has its classes
+    facts = {"model": str(model), "store": str(store.path), "group": group, "segment": leaf.name}
+    with tracked_run(settings.tracking_uri, store.source, facts) as run_id:
+        run = DeflateRun(
+            model=str(model),
+            store=str(store.path),
+            group=group,
+            plan=plan.to_dict(),
+            device=settings.torch_device,
+            nodes=str(settings.nodes),
+            decoded=str(settings.decoded),
+            out=str(out),
+            tracking=settings.tracking_uri,
+            run_id=run_id,
+        )
+        made = {remedy: make_remedy_store.submit(remedy, run) for remedy in REMEDIES}
+        stores = {remedy: future.result() for remedy, future in made.items()}
+        models, epochs = {}, {}
+        for remedy, path in stores.items():
+            say(f"{remedy}: training the nodes that show {leaf.name} anew")
+            derived = open_store(Path(path))
+            epochs[remedy] = _epochs(trained, store, derived)
+            models[remedy] = _retrained(remedy, trained, leaf, derived, epochs[remedy], run, settings)
+        table: str = compare_remedies.submit(stores, models, epochs, run).result()
+    say(table)
+    say(f"table: {out / 'deflation.md'}")
+    return table
+
+
+def _plan(
+    parameters: DeflateParameters, store: SegmentStore, trained: TrainedTree, out: Path
+) -> RecombinationPlan | None:
+    """The given plan, or an audit's; held-out photos are those of the tree's own training."""
+    if parameters.plan is not None:
+        plan = read_plan(parameters.plan)
+    else:
+        auditing = AuditParameters(
+            model=parameters.model, store=parameters.store, out=out / "audit", group=parameters.group, controls=False
+        )
+        report = audit_bias(auditing)
+        if report["plan"] is None:
+            return None
+        plan = parse_plan(report["plan"], "the audit's plan")
+    return replace(plan, seed=trained.options.seed)
+
+
+def _epochs(trained: TrainedTree, store: SegmentStore, derived: SegmentStore) -> int:
+    """As many as make the training steps of the tree's own epochs, whatever the number of images."""
+    return max(1, round(trained.options.epochs * store.rows("train") / max(1, derived.rows("train"))))
+
+
+def _retrained(
+    remedy: str,
+    trained: TrainedTree,
+    leaf: TreeNode,
+    store: SegmentStore,
+    epochs: int,
+    run: DeflateRun,
+    settings: Settings,
+) -> str:
+    """Train the leaf's node and those above it on a store, take the others as they are, and assemble the tree."""
+    options = replace(trained.options, epochs=epochs, patience=epochs, device=run.device, threads=settings.threads)
+    training = TrainingRun(
+        store=str(store.path),
+        tree=trained.tree.to_dict(),
+        options=asdict(options),
+        nodes=run.nodes,
+        decoded=run.decoded,
+        tracking=run.tracking,
+        experiment=store.source,
+        parent_run_id=run.run_id,
+    )
+    futures: dict[str, PrefectFuture[Any]] = {}
+    with training_resources(settings):
+        for node in trained.tree.nodes:
+            if leaf.name in node.leaves:
+                kept = trained.nodes[node.name]
+                own = replace(options, framing=kept.framing, size=kept.size)
+                subject = Subject(name=node.name, class_ids=node.class_ids(store.classes), options=own)
+                children: list[Any] = [futures[child] for child in node.children]
+                futures[node.name] = train_beside.submit(subject, training, children)
+            else:
+                futures[node.name] = carry.submit(node.name, str(store.path), run)
+    fields = [future.result() for future in futures.values()]
+    as_they_are = [node.name for node in trained.tree.nodes if leaf.name not in node.leaves]
+    assembled: str = assemble.submit(training, fields, as_they_are, [], "auto", str(run.folder(remedy))).result()
+    return assembled

@@ -1,0 +1,152 @@
+"""The record of one audit: what the labels of a data set lean on."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tasks.bias.amplification import Amplification
+from tasks.bias.group_precision import GroupPrecision
+from tasks.bias.presence import PresenceCount
+from tasks.bias.shortcut import Balanced, Drop
+from tasks.bias.what_if import WhatIf
+from tasks.metric.compare import Difference
+from tasks.metric.evaluation import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithinGroups:
+    """How much less a part tells within the group where it tells least, of new training photos.
+
+    Attributes:
+        group: which group.
+        least: balanced P@1 of its photos.
+        p_value: chance of so low a figure if the part told as much there as over all, one-sided, groups counted.
+        alarm: whether it is that low, and no better than chance.
+    """
+
+    group: str
+    least: Balanced
+    p_value: float
+    alarm: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentAudit:
+    """What the label has to do with one leaf.
+
+    Attributes:
+        segment: the leaf.
+        classes: of the store that it unites.
+        look: how well its look tells the label, of new training photos and of validation photos; None if it could not
+            be trained.
+        presence: how well its being there does, likewise; None where every photo shows it, or none.
+        shape: balanced P@1 of its mask alone, of new training photos; None without that control.
+        background: of the photo's background alone, among the photos that show the leaf; None likewise.
+        above_controls: P@1 of its look less that of the better control, photo by photo; None without one.
+        within: how much it tells within groups; None where photos are not grouped, or no group has both labels.
+        label_function: whether its presence alone gives the label away.
+        p_at_1: of its own model on the validation split.
+    """
+
+    segment: str
+    classes: tuple[str, ...]
+    look: Drop | None
+    presence: Drop | None
+    shape: Balanced | None
+    background: Balanced | None
+    above_controls: Difference | None
+    within: WithinGroups | None
+    label_function: bool
+    p_at_1: Precision
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is a shortcut, in words; empty if it is none."""
+        found = []
+        if self.look is not None and self.look.alarm:
+            found.append("its look tells the label of training photos, and less of that of validation photos")
+        if self.presence is not None and self.presence.alarm:
+            found.append(
+                "whether it is there tells the label of training photos, and less of that of validation photos"
+            )
+        if self.within is not None and self.within.alarm:
+            found.append(f"its look tells the label over all, and not within the group {self.within.group}")
+        return tuple(found)
+
+    @property
+    def score(self) -> float:
+        """The largest drop, by which segments are sorted: to validation photos, or to a group that raised an alarm."""
+        found = [drop.value for drop in (self.look, self.presence) if drop is not None]
+        if self.look is not None and self.within is not None and self.within.alarm:
+            found.append(self.look.train.value - self.within.least.value)
+        return max(found, default=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiasReport:
+    """What an audit found.
+
+    Attributes:
+        source: name of the data set.
+        store: digest of its store.
+        labels: the labels.
+        synthetic: training images that are synthetic.
+        group: what photos are grouped by: "group", a segment, or None.
+        decision: the tree's, "own" or "composed", by which the photos are judged.
+        precision: P@1 of the validation photos by it.
+        precision_interval: its 95 % interval.
+        segments: every leaf, the largest drop first.
+        counts: label x group x presence, of both splits.
+        groups: P@1 by label and group; None where photos are not grouped.
+        amplification: None likewise.
+        what_if: of every leaf that can be exchanged.
+        tree: node to its children's names, children before parents.
+        node_precision: node to P@1 of its own model; None if it has none.
+        seed: of all that was drawn.
+    """
+
+    source: str
+    store: str
+    labels: tuple[str, ...]
+    synthetic: int
+    group: str | None
+    decision: str
+    precision: float
+    precision_interval: tuple[float, float]
+    segments: tuple[SegmentAudit, ...]
+    counts: tuple[PresenceCount, ...]
+    groups: GroupPrecision | None
+    amplification: Amplification | None
+    what_if: tuple[WhatIf, ...]
+    tree: dict[str, tuple[str, ...]]
+    node_precision: dict[str, float | None]
+    seed: int
+
+    @property
+    def chance(self) -> float:
+        """Balanced P@1 by chance."""
+        return 1 / len(self.labels)
+
+    @property
+    def shortcuts(self) -> tuple[SegmentAudit, ...]:
+        """The segments that are shortcuts, the largest drop first."""
+        return tuple(segment for segment in self.segments if segment.reasons)
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """How to recombine against the largest shortcut, as `RecombinationPlan` reads it; None without one."""
+        if not self.shortcuts:
+            return None
+        first = self.shortcuts[0]
+        return {
+            "segment": first.segment,
+            "classes": list(first.classes),
+            "kind": "other-label",
+            "seed": self.seed,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        fields = asdict(self)
+        for segment, found in zip(fields["segments"], self.segments, strict=True):
+            segment |= {"score": found.score, "reasons": list(found.reasons)}
+        return {**fields, "chance": self.chance, "plan": self.plan}

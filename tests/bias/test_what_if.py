@@ -1,0 +1,83 @@
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.bias.decided import Decided, decide_all
+from tasks.bias.exchange import exchange_segment
+from tasks.bias.picture import Picture
+from tasks.bias.what_if import DECISION, WhatIf, draw_donors, what_if
+from tasks.metric.embed_photo import embed_photo
+from tasks.metric.trained_tree import TrainedTree
+from tasks.segments.pictures import decode_image, decode_label_map
+
+
+@pytest.fixture(scope="module", params=["own", "composed"])
+def trained(request: pytest.FixtureRequest, grown: Any) -> TrainedTree:
+    return replace(grown.trained, decision=request.param)
+
+
+@pytest.fixture(scope="module")
+def decided(trained: TrainedTree, grown: Any) -> Decided:
+    return decide_all(trained, grown.store, grown.decoded)
+
+
+@pytest.fixture(scope="module")
+def badge(trained: TrainedTree, decided: Decided, grown: Any) -> WhatIf:
+    found = what_if(trained, grown.store, decided, trained.tree["badge"], 16, seed=1)
+    assert found is not None
+    return found
+
+
+def test_the_badge_carries_the_label_with_it(badge: WhatIf) -> None:
+    assert set(badge.other_label) == {"badge", "figure", "root", DECISION}
+    assert badge.other_label["badge"].share > 0.8
+    assert badge.same_label["badge"].share < 0.2
+    assert badge.other_label[DECISION].share > badge.same_label[DECISION].share
+
+
+def test_flips_are_counted_as_a_loop_counts_them(
+    trained: TrainedTree, decided: Decided, grown: Any, badge: WhatIf
+) -> None:
+    pictures = [
+        Picture(decode_image(row.image, "x"), decode_label_map(row.mask, "x"))
+        for row in grown.store.iterate("validation")
+    ]
+    changed: dict[str, list[bool]] = {"badge": [], "root": []}
+    for photo, donor in draw_donors(decided.labels, 16, False, 1):
+        after = exchange_segment(pictures[photo], pictures[donor], (2,))
+        for name, own in changed.items():
+            part = decided.nodes[name]
+            made, there = embed_photo(trained, name, *after)
+            if photo not in part.indices.tolist() or not there:
+                continue
+            assert made is not None
+            rows = torch.nn.functional.normalize(part.embeddings.double(), dim=1)
+            near = []
+            for query in (rows[part.indices.tolist().index(photo)], made.double() / made.double().norm()):
+                order = (rows - query).square().sum(dim=1).argsort().tolist()
+                ranked = [int(part.indices[k]) for k in order]
+                near.append(decided.labels[next(i for i in ranked if i not in (photo, donor))])
+            own.append(near[0] != near[1])
+    for name, own in changed.items():
+        assert badge.other_label[name].photos == len(own)
+        assert badge.other_label[name].share == pytest.approx(np.mean(own))
+
+
+def test_donors_are_of_the_label_that_is_asked_for() -> None:
+    labels = ["a"] * 6 + ["b"] * 3 + ["c"]
+    other, same = draw_donors(labels, 10, False, 0), draw_donors(labels, 10, True, 0)
+    assert all(labels[photo] != labels[donor] for photo, donor in other)
+    assert all(labels[photo] == labels[donor] and photo != donor for photo, donor in same)
+    assert sorted(photo for photo, _ in other) == list(range(10))
+    assert sorted(photo for photo, _ in same) == list(range(9))  # nobody else is a c
+    assert max(Counter(photo for photo, _ in draw_donors(labels, 4, False, 1)).values()) == 1
+    assert len(draw_donors(labels, 4, False, 1)) == 4
+
+
+def test_the_background_cannot_be_exchanged(trained: TrainedTree, decided: Decided, grown: Any) -> None:
+    ground = replace(trained.tree["badge"], classes=("ground",))
+    assert what_if(trained, grown.store, decided, ground, 4, 0) is None

@@ -1,0 +1,91 @@
+"""Deflating as a Prefect flow: remedies' stores, retrained nodes beside those that stay, and before beside after."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import deflate as flow_module
+from flows.deflate import deflate
+from flows.parameters import DeflateParameters
+from infra.memory_tracker import MemoryTracker
+from infra.tracking import open_tracker
+from tasks.bias.deflation import RECOMBINE, REMEDIES
+from tasks.errors import InputError
+from tasks.metric.checkpoint import load_checkpoint
+from tasks.metric.trained_tree import open_trained_tree
+from tasks.segments.store import open_store
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    settings = {"HOME": str(tmp_path / "home"), "ENGINE": "threads", "DEVICE": "cpu", "MLFLOW_URI": "memory:deflate"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"HEML_{name}", value)
+    plan = {"segment": "badge", "classes": ["badge"], "kind": "other-label", "seed": 7}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    return tmp_path
+
+
+def run(parameters: DeflateParameters) -> str | None:
+    table: str | None = deflate.with_options(task_runner=ThreadPoolTaskRunner(max_workers=1))(parameters)
+    return table
+
+
+@pytest.mark.server
+def test_what_shows_the_segment_is_trained_anew_and_all_is_judged_on_photos(
+    prefect_server: str, grown: Any, home: Path
+) -> None:
+    table = run(
+        DeflateParameters(
+            model=str(grown.trained.path),
+            store=grown.store.path,
+            out=home / "out",
+            group="spot",
+            plan=home / "plan.json",
+        )
+    )
+    assert table is not None and (home / "out" / "deflation.md").read_text() == table
+    found = json.loads((home / "out" / "deflation.json").read_text())
+    assert [one["name"] for one in found["outcomes"]] == ["before", *REMEDIES]
+    rows = {one["name"]: one for one in found["outcomes"]}
+    assert rows["before"]["images"] == 40
+    assert 30 < rows[RECOMBINE]["synthetic"] == rows[RECOMBINE]["images"] - 40 <= 40
+    assert rows["reweight"]["synthetic"] == rows["subsample"]["synthetic"] == 0
+    assert rows[RECOMBINE]["epochs"] == round(4 * 40 / rows[RECOMBINE]["images"])
+    assert rows["before"]["groups"]["mean"] == pytest.approx(
+        grown.trained.precision("root", grown.trained.decision).at[1]
+    )
+    # The badge's colour is the label: once photos have badges of other labels too, it is no longer counted on.
+    assert rows[RECOMBINE]["weight"] < 0.2 < 0.8 < rows["same-label paste"]["weight"]
+    after = open_trained_tree(home / "out" / "recombine" / "model")
+    for name, node in after.nodes.items():
+        assert (node.sha256 == grown.trained.nodes[name].sha256) == (name in ("body", "spot")), name
+    kept = load_checkpoint(after.path / str(after.nodes["body"].file))
+    assert all((value == grown.trained.model("body").state_dict()[key]).all() for key, value in kept.items())
+    store = open_store(home / "out" / "recombine" / "store")
+    seeds = {row["seed"] for row in store.columns("train", ["provenance"])["provenance"] if row}
+    assert seeds == {grown.options.seed}  # held-out photos are those of the tree's own training
+    tracker = open_tracker("memory:deflate")
+    assert isinstance(tracker, MemoryTracker)
+    assert any("deflation/deflation.md" in kept.artifacts for kept in tracker.runs.values())
+
+
+@pytest.mark.server
+def test_without_a_shortcut_nothing_is_made(
+    prefect_server: str, grown: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_module, "audit_bias", lambda _: {"plan": None})
+    given = {"model": str(grown.trained.path), "store": grown.store.path, "out": home / "out", "group": "spot"}
+    assert run(DeflateParameters.model_validate(given)) is None
+    assert not (home / "out").exists()
+
+
+def test_a_store_without_groups_needs_one(grown: Any, home: Path, make_store: Any) -> None:
+    bare = make_store(home / "bare", change=lambda row: replace(row, group=None))
+    given = {"model": str(grown.trained.path), "store": bare.path, "out": home / "out"}
+    with pytest.raises(InputError, match=r"deflating is judged by the worst group, and .* has none"):
+        deflate.fn(DeflateParameters.model_validate(given))
