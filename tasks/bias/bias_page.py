@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.bias.bias_record import BiasReport, SegmentAudit
-from tasks.bias.bias_tables import amplified, directions, grouping, ordered, reading, verdict
+from tasks.bias.bias_words import amplified, directions, grouping, ordered, reading, verdict
 from tasks.bias.gap import LEAST_PHOTOS
 from tasks.bias.shortcut import Balanced
 from tasks.bias.what_if import DECISION, WhatIf

@@ -133,16 +133,16 @@ class BiasReport:
 
     @property
     def plan(self) -> dict[str, Any] | None:
-        """How to recombine against the largest shortcut, as `RecombinationPlan` reads it; None without one."""
-        if not self.shortcuts:
-            return None
-        first = self.shortcuts[0]
-        return {
-            "segment": first.segment,
-            "classes": list(first.classes),
-            "kind": "other-label",
-            "seed": self.seed,
-        }
+        """How to recombine against the largest shortcut that can be exchanged, as `RecombinationPlan` reads it.
+
+        None without one: the background is none.
+        """
+        exchanged = {found.segment for found in self.what_if}
+        for found in self.shortcuts:
+            if found.segment in exchanged:
+                classes = list(found.classes)
+                return {"segment": found.segment, "classes": classes, "kind": "other-label", "seed": self.seed}
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

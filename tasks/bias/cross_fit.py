@@ -113,7 +113,7 @@ def _asked(
     options = replace(subject.options, patience=subject.options.epochs)
     none = replace(data.held_out, indices=np.empty(0, dtype=np.int64))
     job = NodeJob(node=subject.name, key=folder.parent.name, folder=folder, options=options)
-    result = train_node(job, replace(data, held_out=none), lambda _: on_epoch())
+    result = train_node(job, replace(data, held_out=none, validation=none), lambda _: on_epoch())
     model = load_model(options.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256)).to(options.device)
     distance = OWN_DISTANCES[loss_family(options.loss).own_distance]
     references, *queries = (

@@ -58,6 +58,7 @@ def test_the_shortcut_comes_first_with_its_reason_and_a_plan(report: BiasReport)
         "its look tells the label of training photos, and less of that of validation photos",
     )
     assert report.plan == {"segment": "badge", "classes": ["badge"], "kind": "other-label", "seed": 0}
+    assert replace(report, what_if=()).plan is None  # what cannot be exchanged cannot be recombined
     scores = [segment.score for segment in report.segments]
     assert scores == sorted(scores, reverse=True)
 

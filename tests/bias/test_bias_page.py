@@ -68,6 +68,7 @@ def test_what_the_page_says(tmp_path: Path, parse: Any, make_report: Any) -> Non
         "train man blue 100 98 %",
         "From group to label 0.083 0.021 to 0.144 more than in the data: amplified",
         "5 % over all parts together (Holm)",
+        "new training samples in which cloth is another photo's",
     ):
         assert said in parsed.text
     assert parsed.text.count("▼ worst") == 1

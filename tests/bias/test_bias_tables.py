@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from tasks.bias.bias_record import BiasReport
-from tasks.bias.bias_tables import amplified, bias_tables, verdict
+from tasks.bias.bias_tables import bias_tables
+from tasks.bias.bias_words import amplified, verdict
 from tasks.explanation.table import Table
 
 
