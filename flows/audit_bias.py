@@ -11,6 +11,7 @@ from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import load_settings
 from infra.tracking import fetch_model
 from tasks.audit import AuditRun, audit_store, audit_subjects, cross_fit_subject
+from tasks.bias.auditable import check_auditable
 from tasks.bias.groups import find_group
 from tasks.metric.trained_tree import open_trained_tree
 from tasks.segments.store import open_store
@@ -32,6 +33,7 @@ def audit_bias(parameters: AuditParameters) -> dict[str, Any]:
     settings = load_settings()
     check_engine(settings)
     store = open_store(parameters.store.resolve())
+    check_auditable(store)
     group = find_group(store, parameters.group)
     model = fetch_model(parameters.model, settings)
     trained = open_trained_tree(model, settings.torch_device)

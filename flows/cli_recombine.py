@@ -20,6 +20,6 @@ def recombine(
     photos, chosen = open_store(store), read_plan(plan)
     written = write_recombined_store(photos, chosen, out)
     write_recombination_sheet(written, out / "sheet.png")
-    new = written.rows("train") - photos.rows("train")
+    new = sum(bool(row) and row["kind"] != "copy" for row in written.columns("train", ["provenance"])["provenance"])
     typer.echo(f"{new} synthetic training samples ({chosen.kind}, {chosen.segment}) in {out}")
     typer.echo(f"examples: {out / 'sheet.png'}")

@@ -14,7 +14,9 @@ from flows.tracked_run import tracked_run
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from infra.tracking import fetch_model
-from tasks.bias.deflation import REMEDIES
+from tasks.bias.auditable import check_auditable
+from tasks.bias.budget import equal_epochs
+from tasks.bias.deflation import RECOMBINE, REMEDIES
 from tasks.bias.groups import find_group
 from tasks.bias.plan import RecombinationPlan, parse_plan, read_plan
 from tasks.deflate import DeflateRun, carry, compare_remedies, make_remedy_store
@@ -53,12 +55,11 @@ def deflate(parameters: DeflateParameters) -> str | None:
     model = fetch_model(parameters.model, settings)
     trained = open_trained_tree(model, settings.torch_device)
     out = parameters.out.resolve()
-    plan = _plan(parameters, store, trained, out)
+    plan = _plan(parameters, trained, out, settings)
     if plan is None:
         say("no shortcut found, so there is nothing to deflate")
         return None
-    leaf = trained.tree[plan.segment]
-    plan.class_ids(store)  # the store has its classes
+    leaf = _planned_leaf(trained, store, plan)
     facts = {"model": str(model), "store": str(store.path), "group": group, "segment": leaf.name}
     with tracked_run(settings.tracking_uri, store.source, facts) as run_id:
         run = DeflateRun(
@@ -79,16 +80,47 @@ def deflate(parameters: DeflateParameters) -> str | None:
         for remedy, path in stores.items():
             say(f"{remedy}: training the nodes that show {leaf.name} anew")
             derived = open_store(Path(path))
-            epochs[remedy] = _epochs(trained, store, derived)
-            models[remedy] = _retrained(remedy, trained, leaf, derived, epochs[remedy], run, settings)
-        table: str = compare_remedies.submit(stores, models, epochs, run).result()
+            epochs[remedy] = equal_epochs(trained.options.epochs, store, derived, leaf)
+            models[remedy] = _retrained(remedy, trained, leaf, store, derived, run, settings)
+        with training_resources(settings):
+            table: str = compare_remedies.submit(stores, models, epochs, run).result()
     say(table)
     say(f"table: {out / 'deflation.md'}")
+    after = AuditParameters(
+        model=models[RECOMBINE], store=store.path, out=out / "audit-after", group=parameters.group, controls=False
+    )
+    _audit(after, settings)
     return table
 
 
+def _planned_leaf(trained: TrainedTree, store: SegmentStore, plan: RecombinationPlan) -> TreeNode:
+    """The leaf that a plan is about.
+
+    Raises:
+        InputError: the plan does not fit the tree or the store.
+    """
+    trained.tree.check(store.classes.values())
+    check_auditable(store)
+    leaf = trained.tree[plan.segment]
+    if leaf.children or set(plan.classes) != set(leaf.classes or ()):
+        raise InputError(
+            f"the plan exchanges {plan.segment!r} ({', '.join(plan.classes)}), and deflating trains a leaf of the tree "
+            "anew: name one, with the classes that it unites: "
+            + "; ".join(f"{each.name} ({', '.join(each.classes or ())})" for each in trained.tree.leaves)
+        )
+    if plan.kind == "same-label":
+        raise InputError("the plan's donors have the same label, which is the control: give the kind other-label")
+    plan.class_ids(store)
+    return leaf
+
+
+def _audit(parameters: AuditParameters, settings: Settings) -> dict[str, Any]:
+    report: dict[str, Any] = audit_bias.with_options(task_runner=task_runner(settings))(parameters)
+    return report
+
+
 def _plan(
-    parameters: DeflateParameters, store: SegmentStore, trained: TrainedTree, out: Path
+    parameters: DeflateParameters, trained: TrainedTree, out: Path, settings: Settings
 ) -> RecombinationPlan | None:
     """The given plan, or an audit's; held-out photos are those of the tree's own training."""
     if parameters.plan is not None:
@@ -97,16 +129,11 @@ def _plan(
         auditing = AuditParameters(
             model=parameters.model, store=parameters.store, out=out / "audit", group=parameters.group, controls=False
         )
-        report = audit_bias(auditing)
+        report = _audit(auditing, settings)
         if report["plan"] is None:
             return None
         plan = parse_plan(report["plan"], "the audit's plan")
     return replace(plan, seed=trained.options.seed)
-
-
-def _epochs(trained: TrainedTree, store: SegmentStore, derived: SegmentStore) -> int:
-    """As many as make the training steps of the tree's own epochs, whatever the number of images."""
-    return max(1, round(trained.options.epochs * store.rows("train") / max(1, derived.rows("train"))))
 
 
 def _retrained(
@@ -114,14 +141,17 @@ def _retrained(
     trained: TrainedTree,
     leaf: TreeNode,
     store: SegmentStore,
-    epochs: int,
+    derived: SegmentStore,
     run: DeflateRun,
     settings: Settings,
 ) -> str:
-    """Train the leaf's node and those above it on a store, take the others as they are, and assemble the tree."""
-    options = replace(trained.options, epochs=epochs, patience=epochs, device=run.device, threads=settings.threads)
+    """Train the leaf's node and those above it on a remedy's store, take the others as they are, and assemble.
+
+    The tree decides as it did before: what changes is the remedy's doing.
+    """
+    options = replace(trained.options, device=run.device, threads=settings.threads)
     training = TrainingRun(
-        store=str(store.path),
+        store=str(derived.path),
         tree=trained.tree.to_dict(),
         options=asdict(options),
         nodes=run.nodes,
@@ -135,13 +165,16 @@ def _retrained(
         for node in trained.tree.nodes:
             if leaf.name in node.leaves:
                 kept = trained.nodes[node.name]
-                own = replace(options, framing=kept.framing, size=kept.size)
+                epochs = equal_epochs(trained.options.epochs, store, derived, node)
+                own = replace(options, framing=kept.framing, size=kept.size, epochs=epochs, patience=epochs)
                 subject = Subject(name=node.name, class_ids=node.class_ids(store.classes), options=own)
                 children: list[Any] = [futures[child] for child in node.children]
                 futures[node.name] = train_beside.submit(subject, training, children)
             else:
-                futures[node.name] = carry.submit(node.name, str(store.path), run)
+                futures[node.name] = carry.submit(node.name, str(derived.path), run)
     fields = [future.result() for future in futures.values()]
     as_they_are = [node.name for node in trained.tree.nodes if leaf.name not in node.leaves]
-    assembled: str = assemble.submit(training, fields, as_they_are, [], "auto", str(run.folder(remedy))).result()
+    assembled: str = assemble.submit(
+        training, fields, as_they_are, [], trained.decision, str(run.folder(remedy))
+    ).result()
     return assembled

@@ -6,17 +6,17 @@ from statistics import NormalDist
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.bias.amplification import Amplification, amplification
 from tasks.bias.bias_record import BiasReport, SegmentAudit, WithinGroups
-from tasks.bias.cross_fit import CrossFit, halves
+from tasks.bias.cross_fit import CrossFit
 from tasks.bias.decided import Decided
 from tasks.bias.group_precision import group_precision
-from tasks.bias.groups import group_values
-from tasks.bias.presence import presence_counts, presence_shares, shows
-from tasks.bias.shortcut import FALSE_ALARM, Balanced, Drop, balanced, drops
+from tasks.bias.groups import UNKNOWN, group_values
+from tasks.bias.part_drops import PartDrops, at, part_drops
+from tasks.bias.presence import presence_counts, shows
+from tasks.bias.shortcut import FALSE_ALARM, Balanced, Drop, balanced, enough
 from tasks.bias.what_if import what_if
 from tasks.metric.compare import Difference
 from tasks.metric.evaluation import Precision, evaluate
@@ -26,8 +26,6 @@ from tasks.segments.label_functions import label_functions
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import TreeNode
-
-_PRESENT, _LOOK = "presence of ", "look of "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,7 @@ def audit(
 
     Args:
         trained: a tree that was trained on it, or on data with the same classes.
-        store: the data.
+        store: the data; it passed `check_auditable`.
         decided: its validation photos as the tree places them.
         fits: cross-fits of the tree's leaves, and of controls.
         group: what `find_group` gave.
@@ -75,7 +73,7 @@ def audit(
     shown = {split: {leaf.name: shows(store, split, _classes(leaf)) for leaf in leaves} for split in SPLITS}
     shares = decided.precision()
     given = None if known.groups is None else known.groups["validation"]
-    judged = _drops(fits, known, shown, seed)
+    judged = part_drops(fits.leaves, known.labels, shown, seed)
     told = set(label_functions(store))
     segments = [
         _segment(leaf, fits, judged, known, bool(told & set(_classes(leaf))), trained, decided) for leaf in leaves
@@ -85,13 +83,12 @@ def audit(
     return BiasReport(
         source=store.source,
         store=store.digest,
-        labels=tuple(sorted({label for labels in known.labels.values() for label in labels})),
-        synthetic=sum(value is not None for value in store.columns("train", ["provenance"])["provenance"]),
+        labels=tuple(sorted(set(known.labels["train"]) & set(known.labels["validation"]))),
         group=group,
         decision=trained.decision,
         precision=float(shares.mean()),
         precision_interval=bootstrap_interval(shares),
-        segments=tuple(sorted(segments, key=lambda segment: -segment.score)),
+        segments=tuple(sorted(segments, key=lambda segment: (not segment.reasons, -segment.score))),
         counts=tuple(
             count
             for split in SPLITS
@@ -108,55 +105,27 @@ def audit(
     )
 
 
-def _drops(
-    fits: CrossFits, known: _Photos, shown: Mapping[Split, Mapping[str, NDArray[np.bool_]]], seed: int
-) -> dict[str, Drop]:
-    """Look and presence of every leaf, judged together."""
-    figures: dict[str, tuple[Balanced | None, Balanced | None]] = {}
-    train, validation = (known.labels[split] for split in SPLITS)
-    numbers = np.unique(np.array(train), return_inverse=True)[1]
-    half = halves(numbers, seed)
-    for name, fit in fits.leaves.items():
-        if fit is not None:
-            figures[_LOOK + name] = (
-                balanced(fit.train, _at(train, fit.train_indices)),
-                balanced(fit.validation, _at(validation, fit.validation_indices)),
-            )
-        there, asked = shown["train"][name], shown["validation"][name]
-        if there.any() and not there.all():
-            right, of_validation = np.empty(len(there)), np.zeros(len(asked))
-            for number in np.unique(half):
-                learned, left = half == number, half != number
-                rule = (there[learned], _at(train, np.flatnonzero(learned)))
-                right[left] = presence_shares(*rule, there[left], _at(train, np.flatnonzero(left)))
-                of_validation += presence_shares(*rule, asked, validation) / len(np.unique(half))
-            figures[_PRESENT + name] = (balanced(right, train), balanced(of_validation, validation))
-    return drops(
-        {name: (of, beside) for name, (of, beside) in figures.items() if of is not None and beside is not None}
-    )
-
-
 def _segment(
     leaf: TreeNode,
     fits: CrossFits,
-    judged: Mapping[str, Drop],
+    judged: PartDrops,
     known: _Photos,
     label_function: bool,
     trained: TrainedTree,
     decided: Decided,
 ) -> SegmentAudit:
     fit, shape, background = fits.leaves.get(leaf.name), fits.shapes.get(leaf.name), fits.background
-    look = judged.get(_LOOK + leaf.name)
+    look = judged.look.get(leaf.name)
     controls = [control for control in (shape, background) if control is not None]
     node = decided.nodes.get(leaf.name)
     return SegmentAudit(
         segment=leaf.name,
         classes=_classes(leaf),
         look=look,
-        presence=judged.get(_PRESENT + leaf.name),
-        shape=None if shape is None else balanced(shape.train, _at(known.labels["train"], shape.train_indices)),
+        presence=judged.presence.get(leaf.name),
+        shape=None if fit is None or shape is None else _among(shape, fit, known),
         background=None if fit is None or background is None else _among(background, fit, known),
-        above_controls=None if fit is None or not controls else _above(fit, controls),
+        above_controls=None if fit is None else _above(fit, controls, known),
         within=None if fit is None or look is None or known.groups is None else _within(fit, look, known, len(judged)),
         label_function=label_function,
         p_at_1=Precision.none(0)
@@ -165,44 +134,45 @@ def _segment(
     )
 
 
-def _among(background: CrossFit, fit: CrossFit, known: _Photos) -> Balanced | None:
-    """What the background tells of the training photos that show the part."""
-    here = np.isin(background.train_indices, fit.train_indices)
-    return balanced(background.train[here], _at(known.labels["train"], background.train_indices[here]))
+def _among(control: CrossFit, fit: CrossFit, known: _Photos) -> Balanced | None:
+    """What a control tells of the training photos that show the part."""
+    here = np.isin(control.train_indices, fit.train_indices)
+    labels = at(known.labels["train"], control.train_indices[here])
+    return balanced(control.train[here], labels, enough(labels))
 
 
-def _above(fit: CrossFit, controls: Sequence[CrossFit]) -> Difference | None:
-    """The part's P@1 less that of the better control, over the training photos that both have."""
-    found = []
+def _above(fit: CrossFit, controls: Sequence[CrossFit], known: _Photos) -> Difference | None:
+    """The part's P@1 less that of the better control, over the training photos that all have; balanced."""
+    shared = fit.train_indices
     for control in controls:
-        shared = np.intersect1d(fit.train_indices, control.train_indices)
-        if len(shared) > 1:
-            mine, its = (each.train[np.isin(each.train_indices, shared)] for each in (fit, control))
-            found.append((float(its.mean()), mine - its))
-    if not found:
+        shared = np.intersect1d(shared, control.train_indices)
+    labels = np.array(at(known.labels["train"], shared), dtype=np.str_)
+    names = enough(labels.tolist())
+    if not controls or not names:
         return None
-    _, difference = max(found, key=lambda pair: pair[0])
+    weights = sum((labels == name) / (labels == name).sum() for name in names) * len(shared) / len(names)
+    mine, *others = (each.train[np.isin(each.train_indices, shared)] * weights for each in (fit, *controls))
+    difference = mine - max(others, key=lambda shares: float(shares.mean()))
     return Difference(value=float(difference.mean()), interval=bootstrap_interval(difference), n=len(difference))
 
 
 def _within(fit: CrossFit, look: Drop, known: _Photos, parts: int) -> WithinGroups | None:
-    """The group of training photos within which the part tells least."""
+    """The group of training photos within which the part most surely tells less than over all."""
     assert known.groups is not None
-    groups, labels = (_at(of["train"], fit.train_indices) for of in (known.groups, known.labels))
-    count = len(set(known.labels["train"]))
+    groups, labels = (np.array(at(of["train"], fit.train_indices)) for of in (known.groups, known.labels))
+    among = enough(labels.tolist())
     found = {}
-    for group in sorted(set(groups)):
-        here = np.array(groups) == group
-        own = tuple(label for label, inside in zip(labels, here.tolist(), strict=True) if inside)
-        figure = balanced(fit.train[here], own)
-        if figure is not None and len(set(own)) == count:
-            found[group] = figure
+    for group in sorted(set(groups.tolist()) - {UNKNOWN}):
+        figure = balanced(fit.train[groups == group], labels[groups == group].tolist(), among)
+        if figure is not None:
+            chance = NormalDist().cdf((figure.value - look.train.value) / figure.variance**0.5)
+            found[group] = (chance, figure)
     if not found:
         return None
-    group, least = min(found.items(), key=lambda pair: pair[1].value)
-    chance = len(found) * NormalDist().cdf((least.value - look.train.value) / least.variance**0.5)
-    lost = chance < FALSE_ALARM / parts and least.interval[0] <= 1 / count < look.train.interval[0]
-    return WithinGroups(group=group, least=least, p_value=min(1.0, chance), alarm=lost)
+    group, (chance, least) = min(found.items(), key=lambda item: item[1][0])
+    p_value = min(1.0, len(found) * chance)
+    lost = p_value < FALSE_ALARM / parts and least.interval[0] <= 1 / len(among) < look.train.interval[0]
+    return WithinGroups(group=group, least=least, p_value=p_value, alarm=lost)
 
 
 def _amplification(known: _Photos, decided: Decided) -> Amplification:
@@ -219,10 +189,6 @@ def _amplification(known: _Photos, decided: Decided) -> Amplification:
 
 def _classes(leaf: TreeNode) -> tuple[str, ...]:
     return leaf.classes or ()
-
-
-def _at(values: Sequence[str], indices: NDArray[np.int64]) -> tuple[str, ...]:
-    return tuple(values[index] for index in indices.tolist())
 
 
 def _numbers(labels: Sequence[str]) -> Tensor:

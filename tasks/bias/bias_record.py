@@ -14,7 +14,7 @@ from tasks.metric.evaluation import Precision
 
 @dataclass(frozen=True, kw_only=True)
 class WithinGroups:
-    """How much less a part tells within the group where it tells least, of new training photos.
+    """How much less a part tells within the group where it most surely tells less, of new training photos.
 
     Attributes:
         group: which group.
@@ -74,11 +74,12 @@ class SegmentAudit:
 
     @property
     def score(self) -> float:
-        """The largest drop, by which segments are sorted: to validation photos, or to a group that raised an alarm."""
-        found = [drop.value for drop in (self.look, self.presence) if drop is not None]
+        """The largest drop, to validation photos or to a group: of those that raised an alarm, where any did."""
+        drops = [(drop.alarm, drop.value) for drop in (self.look, self.presence) if drop is not None]
         if self.look is not None and self.within is not None and self.within.alarm:
-            found.append(self.look.train.value - self.within.least.value)
-        return max(found, default=0.0)
+            drops.append((True, self.look.train.value - self.within.least.value))
+        alarmed = [value for alarm, value in drops if alarm]
+        return max(alarmed or [value for _, value in drops], default=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +89,12 @@ class BiasReport:
     Attributes:
         source: name of the data set.
         store: digest of its store.
-        labels: the labels.
-        synthetic: training images that are synthetic.
+        labels: those that both splits have.
         group: what photos are grouped by: "group", a segment, or None.
         decision: the tree's, "own" or "composed", by which the photos are judged.
         precision: P@1 of the validation photos by it.
         precision_interval: its 95 % interval.
-        segments: every leaf, the largest drop first.
+        segments: every leaf, shortcuts first, each kind by falling drop.
         counts: label x group x presence, of both splits.
         groups: P@1 by label and group; None where photos are not grouped.
         amplification: None likewise.
@@ -107,7 +107,6 @@ class BiasReport:
     source: str
     store: str
     labels: tuple[str, ...]
-    synthetic: int
     group: str | None
     decision: str
     precision: float

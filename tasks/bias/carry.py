@@ -1,13 +1,13 @@
 """A trained node taken over to another store as it is: nothing is learned, its embeddings of these images are new."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
 from tasks.metric.checkpoint import file_sha256, save_checkpoint
 from tasks.metric.evaluation import Precision, evaluate
-from tasks.metric.identity import node_key
+from tasks.metric.identity import CODE, code_version, node_key
 from tasks.metric.model import embed
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.peak_memory import peak_memory
@@ -34,10 +34,18 @@ def carry_over(trained: TrainedTree, name: str, store: SegmentStore, decoded: Pa
     """
     options, kept = trained.node_options(name), trained.nodes[name]
     class_ids = trained.tree[name].class_ids(store.classes)
-    key = node_key({"carried": kept.sha256, "class_ids": class_ids, "store": store.digest, "options": asdict(options)})
+    key = node_key(
+        {
+            "carried": kept.sha256,
+            "class_ids": class_ids,
+            "store": store.digest,
+            "options": asdict(options),
+            "code": code_version((*CODE, "bias/carry.py")),
+        }
+    )
     folder = nodes / key
     if done := finished_result(folder, key):
-        return done
+        return replace(done, node=name)
     folder.mkdir(parents=True, exist_ok=True)
     data = training_data(store, class_ids, options, decoded)
     model = trained.model(name)

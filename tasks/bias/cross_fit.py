@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tasks.metric.checkpoint import load_checkpoint, save_checkpoint
 from tasks.metric.distances import OWN_DISTANCES
-from tasks.metric.identity import node_key
+from tasks.metric.identity import CODE, code_version, node_key
 from tasks.metric.losses import loss_family
 from tasks.metric.model import embed, load_model
 from tasks.metric.node_job import NodeJob
@@ -69,7 +69,7 @@ def cross_fit(
 
     Args:
         subject: what is shown; it is trained from its own initial weights.
-        store: the data.
+        store: the data; photos alone.
         decoded: folder of this machine's decoded splits.
         folder: where results are kept, each in a folder of its key.
         on_epoch: called after each epoch that runs.
@@ -80,7 +80,9 @@ def cross_fit(
     Raises:
         InputError: a picture cannot be decoded, or the loss is not a number.
     """
-    key = node_key({"cross-fit": HALVES, "subject": subject.key(store)})
+    key = node_key(
+        {"cross-fit": HALVES, "subject": subject.key(store), "code": code_version((*CODE, "bias/cross_fit.py"))}
+    )
     if (folder / key / _FILE).is_file():
         kept = {name: tensor.numpy() for name, tensor in load_checkpoint(folder / key / _FILE).items()}
         return CrossFit(**kept)
@@ -89,9 +91,7 @@ def cross_fit(
         return None
     photos = data.train.data
     rows = np.sort(np.concatenate([data.train.indices, data.held_out.indices]))
-    whole = replace(
-        data.train, indices=rows[~np.isin(rows, list(photos.synthetic))]
-    )  # a sample's parents are elsewhere
+    whole = replace(data.train, indices=rows)
     half = halves(photos.labels, subject.options.seed)
     train, validation = np.empty(len(whole)), np.zeros(len(data.validation))
     for number in range(HALVES):
@@ -116,12 +116,13 @@ def _asked(
     result = train_node(job, replace(data, held_out=none, validation=none), lambda _: on_epoch())
     model = load_model(options.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256)).to(options.device)
     distance = OWN_DISTANCES[loss_family(options.loss).own_distance]
-    references, *queries = (
-        embed(model, view.batches(options.device), options.device) for view in (data.train, asked, data.validation)
-    )
+    references = embed(model, data.train.batches(options.device), options.device)
     labels = torch.from_numpy(data.train.labels)
-    first, second = (
-        precision_per_query(distance(rows, references), torch.from_numpy(view.labels), labels, 1).numpy()
-        for rows, view in zip(queries, (asked, data.validation), strict=True)
-    )
-    return first, second
+
+    def shares(view: NodeView) -> NDArray[np.float64]:
+        if not len(view):
+            return np.empty(0)
+        queries = embed(model, view.batches(options.device), options.device)
+        return precision_per_query(distance(queries, references), torch.from_numpy(view.labels), labels, 1).numpy()
+
+    return shares(asked), shares(data.validation)

@@ -23,9 +23,9 @@ class Outcome:
 
     Attributes:
         name: "before", or the remedy's.
-        images: training images, synthetic ones and repeats included.
+        images: rows of the training split: synthetic ones, repeats and those held out included.
         synthetic: how many of them are synthetic.
-        epochs: that the retrained nodes were given; 0 for "before".
+        epochs: that the shortcut's leaf was given; 0 for "before".
         decision: the tree's, "own" or "composed".
         weight: of the shortcut's leaf in the composed decision.
         leaf_precision: P@1 of the shortcut's leaf alone; None if it has no model.

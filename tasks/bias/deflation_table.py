@@ -31,10 +31,10 @@ def deflation_table(found: Deflation) -> Table:
             "P@1 in percent of validation photos, none of them synthetic, by each tree's default decision; cells are "
             f"label x {found.group}. The gap is mean P@1 less that of the worst cell. 95 % bootstrap intervals; a tie "
             "where one holds 0.",
-            "Only the nodes that show the segment are trained anew, with as many training steps by every remedy; all "
-            "other nodes stay as they are. *same-label paste* is the control: the same edges, the association "
-            "unbroken. *reweight* repeats the photos of rare cells, *subsample* leaves photos of frequent ones out; "
-            "both need the group of every training photo, recombining does not.",
+            "Only the nodes that show the segment are trained anew, with as many training steps by every remedy "
+            "(epochs: of the leaf); all other nodes stay as they are. *same-label paste* is the control: the same "
+            "edges, the association unbroken. *reweight* repeats the photos of rare cells, *subsample* leaves photos "
+            "of frequent ones out; both need the group of every training photo, recombining does not.",
         ),
     )
 

@@ -1,13 +1,18 @@
-"""A store made from another one: its validation split as it is, its training split with rows that are no photos."""
+"""A store made from another one: its validation split as it is, its training split with rows that are no photos.
+
+Held-out rows are judged by their nearest neighbours among each other, so in a derived store only those with provenance
+are judged by (`tasks.metric.training_data`), and whoever derives one sees to it that no two of them are alike.
+"""
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tasks.bias.training_photos import TrainingPhotos
 from tasks.errors import InputError
 from tasks.metric.identity import code_version
 from tasks.segments.provenance import Provenance
@@ -49,6 +54,29 @@ class NewRow:
     receiver: int
     donor: int
     provenance: Provenance
+
+
+def new_copies(photos: TrainingPhotos, numbers: Iterable[int], seed: int) -> list[NewRow]:
+    """Rows that are photos as they are, held out as these are.
+
+    Args:
+        photos: the training split.
+        numbers: which of them, in the order wanted.
+        seed: of their choice and of the held-out split.
+    """
+    new = []
+    for place, number in enumerate(numbers):
+        name = photos.image_ids[number]
+        provenance = Provenance(
+            kind="copy", segment="", receiver=name, donor=name, seed=seed, held_out=bool(photos.held_out[number])
+        )
+        new.append(NewRow(image_id=f"copy-{place:05d}-of-{name}", receiver=number, donor=number, provenance=provenance))
+    return new
+
+
+def make_copy(new: NewRow, photo: Row, _: Row) -> Row:
+    """The row of `new_copies`."""
+    return replace(photo, image_id=new.image_id, provenance=new.provenance)
 
 
 def write_derived_store(

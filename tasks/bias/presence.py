@@ -1,7 +1,7 @@
 """Counts of label x group x segment presence, and how well presence alone tells the label."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +67,7 @@ def presence_counts(
 
 
 def presence_shares(
-    train: NDArray[np.bool_], train_labels: tuple[str, ...], asked: NDArray[np.bool_], asked_labels: tuple[str, ...]
+    train: NDArray[np.bool_], train_labels: Sequence[str], asked: NDArray[np.bool_], asked_labels: Sequence[str]
 ) -> NDArray[np.float64]:
     """Whether a rule of presence, learned on some photos, is right on others.
 

@@ -38,7 +38,7 @@ def write_recombination_sheet(store: SegmentStore, path: Path) -> None:
         InputError: a picture cannot be decoded.
     """
     columns = store.columns("train", ["image_id", "provenance"])
-    made = [number for number, provenance in enumerate(columns["provenance"]) if provenance]
+    made = [number for number, row in enumerate(columns["provenance"]) if row and row["kind"] != "copy"]
     shown = [made[i * len(made) // min(EXAMPLES, len(made))] for i in range(min(EXAMPLES, len(made)))]
     number_of = {name: number for number, name in enumerate(columns["image_id"])}
     wanted = []

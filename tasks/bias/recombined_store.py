@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from tasks.bias.derived_store import NewRow, write_derived_store
+from tasks.bias.derived_store import NewRow, make_copy, new_copies, write_derived_store
 from tasks.bias.exchange import Picture, exchange_segment
 from tasks.bias.partners import store_pairs
 from tasks.bias.plan import RecombinationPlan
-from tasks.bias.training_photos import training_photos
+from tasks.bias.training_photos import held_out_halves, training_photos
 from tasks.segments.pictures import decode_image, decode_label_map, encode_image, encode_label_map
 from tasks.segments.provenance import Provenance
 from tasks.segments.store import Row, SegmentStore, describe_segments
@@ -14,6 +14,9 @@ from tasks.segments.store import Row, SegmentStore, describe_segments
 
 def write_recombined_store(store: SegmentStore, plan: RecombinationPlan, out: Path) -> SegmentStore:
     """Write a store with the photos of another one and, after its training photos, the new samples of a plan.
+
+    Of the photos that are held out, one half follows as copies and samples are made of the other half alone: these are
+    judged by, and no two of them have a receiver or a donor in common. The held-out photos themselves are not used.
 
     The validation split is the store's. A second run makes only the shards that are missing.
 
@@ -45,8 +48,11 @@ def write_recombined_store(store: SegmentStore, plan: RecombinationPlan, out: Pa
         )
         for number, pair in enumerate(store_pairs(store, photos, plan))
     ]
+    new += new_copies(photos, held_out_halves(photos, plan.seed)[0].tolist(), plan.seed)
 
     def make(row: NewRow, receiver: Row, donor: Row) -> Row:
+        if row.provenance.kind == "copy":
+            return make_copy(row, receiver, donor)
         sample = exchange_segment(row_picture(receiver), row_picture(donor), class_ids)
         return Row(
             image_id=row.image_id,

@@ -3,6 +3,7 @@
 No group column is needed. The figures are balanced over the labels, so that labels of other shares move nothing.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 FALSE_ALARM = 0.05  # chance of one alarm or more, over all parts together, where there is nothing to find
 LEAST_DROP = 0.05  # a smaller drop is none that anyone would act on
+LEAST_PHOTOS = 8  # of a label: of fewer a normal approximation says nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,24 +55,35 @@ class Drop:
     alarm: bool
 
 
-def balanced(shares: NDArray[np.float64], labels: Sequence[str]) -> Balanced | None:
+def enough(*labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels of which every list has 8 photos or more, sorted; none where there would be one only."""
+    counts = [Counter(of_split) for of_split in labels]
+    names = sorted(name for name in counts[0] if all(count[name] >= LEAST_PHOTOS for count in counts))
+    return tuple(names) if len(names) > 1 else ()
+
+
+def balanced(shares: NDArray[np.float64], labels: Sequence[str], among: Sequence[str]) -> Balanced | None:
     """Balanced mean of shares.
 
     Args:
         shares: float64 [n] in [0, 1].
         labels: n.
+        among: the labels to take; photos of others are left out.
 
     Returns:
-        The mean; None where a label has fewer than two photos, or there is one label only.
+        The mean; None where one of them has fewer than 8 photos, or there are none.
     """
-    names = np.array(labels)
-    own = [shares[names == name] for name in np.unique(names)]
-    if len(own) < 2 or min(map(len, own)) < 2:
+    names = np.array(labels, dtype=np.str_)
+    own = [shares[names == name] for name in among]
+    if min(map(len, own), default=0) < LEAST_PHOTOS:
         return None
-    # A label whose shares are all alike still is a sample: it varies by one photo more of either kind, at least.
-    variances = [max(float(part.var(ddof=1)), 0.25 / len(part)) / len(part) for part in own]
+    # A label whose shares are all alike still is a sample: rates as if one photo more of either kind had been seen.
+    rates = [(float(part.sum()) + 1) / (len(part) + 2) for part in own]
+    variances = [rate * (1 - rate) / len(part) for rate, part in zip(rates, own, strict=True)]
     return Balanced(
-        value=float(np.mean([part.mean() for part in own])), variance=sum(variances) / len(own) ** 2, n=len(shares)
+        value=float(np.mean([part.mean() for part in own])),
+        variance=sum(variances) / len(own) ** 2,
+        n=sum(map(len, own)),
     )
 
 
@@ -102,11 +115,6 @@ def drops(pairs: Mapping[str, tuple[Balanced, Balanced]]) -> dict[str, Drop]:
         )
         for name, (train, validation) in pairs.items()
     }
-
-
-def ranked(found: Mapping[str, Drop]) -> Sequence[str]:
-    """Names by falling drop."""
-    return sorted(found, key=lambda name: -found[name].value)
 
 
 def _holm(chances: Mapping[str, float]) -> set[str]:

@@ -50,3 +50,23 @@ def training_photos(store: SegmentStore, seed: int) -> TrainingPhotos:
         groups=tuple(columns["group"]),
         held_out=held_out(labels, seed),
     )
+
+
+def held_out_halves(photos: TrainingPhotos, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut the held-out photos in two: those that are judged by as they are, and those that samples are made of.
+
+    A sample is its receiver but for one segment, so a photo must not be judged by beside a sample made of it.
+
+    Args:
+        photos: the training split.
+        seed: of the cut.
+
+    Returns:
+        Two arrays int64 of numbers in order; each label's photos are shared out evenly, the odd one to the first.
+    """
+    generator = np.random.default_rng(seed)
+    first = np.zeros(len(photos.labels), dtype=np.bool_)
+    for label in np.unique(photos.labels):
+        own = generator.permutation(np.flatnonzero(photos.held_out & (photos.labels == label)))
+        first[own[: -(-len(own) // 2)]] = True
+    return np.flatnonzero(first), np.flatnonzero(photos.held_out & ~first)

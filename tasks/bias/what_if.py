@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.bias.decided import Decided, decision_distance
 from tasks.bias.exchange import exchange_segment
 from tasks.bias.picture import Picture
+from tasks.bias.presence import shows
 from tasks.metric.composed import PartEmbeddings
 from tasks.metric.distances import OWN_DISTANCES
 from tasks.metric.embed_photo import embed_photo
@@ -58,26 +60,29 @@ class WhatIf:
     same_label: dict[str, Flips]
 
 
-def draw_donors(labels: Sequence[str], count: int, same: bool, seed: int) -> list[tuple[int, int]]:
-    """Photos and their donors.
+def draw_donors(
+    labels: Sequence[str], shown: NDArray[np.bool_], count: int, same: bool, seed: int
+) -> list[tuple[int, int]]:
+    """Photos and their donors, one of whom shows the segment at least.
 
     Args:
         labels: of all photos.
+        shown: whether each shows the segment, bool [n].
         count: how many photos at most; each is asked once.
         same: whether donors have the photo's own label, or another one.
         seed: of the draw.
 
     Returns:
-        (photo, donor) pairs of indices; photos that have no donor are left out.
+        (photo, donor) pairs of indices; photos that have no such donor are left out.
     """
     generator = np.random.default_rng(seed)
     names = np.array(labels)
-    pairs = []
-    for photo in generator.permutation(len(names))[:count].tolist():
-        fits = np.flatnonzero((names == names[photo]) == same)
-        fits = fits[fits != photo]
-        if len(fits):
-            pairs.append((photo, int(generator.choice(fits))))
+    pairs: list[tuple[int, int]] = []
+    for photo in generator.permutation(len(names)).tolist():
+        fits = ((names == names[photo]) == same) & (shown | shown[photo])
+        fits[photo] = False
+        if fits.any() and len(pairs) < count:
+            pairs.append((photo, int(generator.choice(np.flatnonzero(fits)))))
     return pairs
 
 
@@ -101,8 +106,9 @@ def what_if(
     if class_ids is None or BACKGROUND_CLASS in class_ids:
         return None
     path = [node for node in trained.tree.nodes if leaf.name in node.leaves and node.name in decided.nodes]
+    there = shows(store, "validation", leaf.classes or ())
     found = [
-        _flips(trained, store, decided, path, class_ids, draw_donors(decided.labels, photos, same, seed))
+        _flips(trained, store, decided, path, class_ids, draw_donors(decided.labels, there, photos, same, seed))
         for same in (False, True)
     ]
     return WhatIf(segment=leaf.name, other_label=found[0], same_label=found[1])
@@ -117,15 +123,16 @@ def _flips(
     pairs: list[tuple[int, int]],
 ) -> dict[str, Flips]:
     changes: dict[str, list[float]] = {}
-    first = store.rows("train")
+    numbers, first = sorted({number for pair in pairs for number in pair}), store.rows("train")
+    rows = store.at([first + number for number in numbers])
+    pictures = {
+        number: Picture(decode_image(row.image, row.image_id), decode_label_map(row.mask, row.image_id))
+        for number, row in zip(numbers, rows, strict=True)
+    }
     for photo, donor in pairs:
-        receiver, giver = (
-            Picture(decode_image(row.image, row.image_id), decode_label_map(row.mask, row.image_id))
-            for row in store.at([first + photo, first + donor])
-        )
-        shown = [bool(np.isin(picture.label_map, class_ids).any()) for picture in (receiver, giver)]
-        if not any(shown) or np.isin(receiver.label_map, class_ids).all():
-            continue
+        receiver, giver = pictures[photo], pictures[donor]
+        if np.isin(receiver.label_map, class_ids).all():
+            continue  # there is nothing to put another one into
         exchanged = exchange_segment(receiver, giver, class_ids)
         for node, changed in _changes(trained, decided, path, receiver, exchanged, photo, donor).items():
             changes.setdefault(node, []).append(changed)

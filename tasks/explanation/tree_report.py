@@ -106,9 +106,10 @@ def _notes(tree: SegmentTree, store: SegmentStore, results: Mapping[str, NodeRes
         + (f" (leaf {leaf_of[name]})." if name in leaf_of else ".")
         for name in label_functions(store)
     ]
-    made = sum(provenance is not None for provenance in store.columns("train", ["provenance"])["provenance"])
+    rows = store.columns("train", ["provenance"])["provenance"]
+    made = sum(row is not None and row["kind"] != "copy" for row in rows)
     if made:
-        notes.append(f"{made} of the {store.rows('train')} training images are synthetic; all others are photos.")
+        notes.append(f"{made} of the {len(rows)} training images are synthetic; all others are photos.")
     for name, result in results.items():
         if result.status == "degenerate":
             notes.append(f"{name} is degenerate, not trained: {result.reason}.")

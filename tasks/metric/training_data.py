@@ -80,8 +80,8 @@ class TrainingData:
     """A node's three sets of images.
 
     Attributes:
-        train: trained on.
-        held_out: a tenth of the training split; epochs are chosen on it.
+        train: trained on (`trained_rows`).
+        held_out: of the training split too, but not trained on; epochs are chosen on them (`held_out_rows`).
         validation: reported on.
         area: mean share of the pixels of a training image that the node shows, in [0, 1].
         degenerate: why the node cannot be trained, or "".
@@ -131,7 +131,7 @@ def training_data(
     *,
     silhouette: bool = False,
 ) -> TrainingData:
-    """Open a node's images.
+    """Open a node's images: `trained_rows`, `held_out_rows` and the validation split, as far as they show it.
 
     Args:
         store: the segment store.
@@ -146,32 +146,59 @@ def training_data(
     whole, validation = (
         replace(split_view(store, split, class_ids, options, decoded), silhouette=silhouette) for split in SPLITS
     )
-    chosen = held_out_rows(whole.data, options.seed)
     return TrainingData(
-        train=whole.subset(~chosen),
-        held_out=whole.subset(chosen),
+        train=whole.subset(trained_rows(whole.data, options.seed)),
+        held_out=whole.subset(held_out_rows(whole.data, options.seed)),
         validation=validation,
         area=_area(store, whole),
         degenerate=_degenerate(whole),
     )
 
 
-def held_out_rows(data: DecodedSplit, seed: int) -> NDArray[np.bool_]:
-    """Which rows of a training split are held out of training: a tenth of the photos, and the samples made of them.
+def trained_rows(data: DecodedSplit, seed: int) -> NDArray[np.bool_]:
+    """Which rows of a training split are trained on: photos that are not held out, and what was made of these alone.
 
-    Where there are synthetic rows, the photos are split as they were when these were made, so that no sample of a
-    held-out photo is trained on, and none of a photo that is trained on is chosen by.
+    Where there are rows that are no photos, the photos are split as they were when these were made, so that nothing
+    made of a held-out photo is trained on.
 
     Args:
         data: the training split.
-        seed: of the choice, where all rows are photos.
+        seed: of the split, where all rows are photos.
 
     Returns:
-        bool [n], True where held out.
+        bool [n], True where trained on.
 
     Raises:
         InputError: the synthetic rows were made with different seeds.
     """
+    return ~_not_trained_on(data, seed)
+
+
+def held_out_rows(data: DecodedSplit, seed: int) -> NDArray[np.bool_]:
+    """Which rows of a training split are judged by: epochs, weights and decisions are chosen on them.
+
+    In a store with rows made of held-out photos these rows alone: they are made so that no two are alike, while each
+    is like the photo that it was made of. The held-out photos are then neither trained on nor judged by. In any other
+    store the held-out photos.
+
+    Args:
+        data: the training split.
+        seed: of the split, where all rows are photos.
+
+    Returns:
+        bool [n], True where judged by; none of them is in `trained_rows`.
+
+    Raises:
+        InputError: the synthetic rows were made with different seeds.
+    """
+    made = np.zeros(len(data), dtype=np.bool_)
+    made[[number for number, side in data.synthetic.items() if side.held_out]] = True
+    apart = _not_trained_on(data, seed)
+    return made if made.any() else apart
+
+
+def _not_trained_on(data: DecodedSplit, seed: int) -> NDArray[np.bool_]:
+    """The photos that are held out, a tenth, and what was made of them, bool [n]."""
     seeds = {side.seed for side in data.synthetic.values()}
     if len(seeds) > 1:
         raise InputError(

@@ -106,7 +106,6 @@ def bias_report(
         source="portraits",
         store="0123abcd",
         labels=LABELS,
-        synthetic=40 if grouped else 0,
         group="group" if grouped else None,
         decision="composed",
         precision=0.778,

@@ -59,7 +59,6 @@ def test_what_the_page_says(tmp_path: Path, parse: Any, make_report: Any) -> Non
         "composed of its leaves) 0.778 95 %: 0.730 to 0.820",
         "P@1 of the worst group: man, red 0.580 gap to the mean 0.198, 95 %: 0.110 to 0.270",
         "Largest drop: look of cloth, to the group blue 0.447",
-        "Synthetic training photos 40 of 400",
         "Its look tells the label over all, and not within the group blue.",
         "0.953 → to 0.641 drop 0.312 ⚑ alarm",
         "man red ▼ worst 50 0.580 0.520 to 0.630",

@@ -13,8 +13,8 @@ from tasks.bias.cross_fit import CrossFit, cross_fit, halves
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.model import embed, load_model
 from tasks.metric.subject import node_subject, shape_control
-from tasks.segments.provenance import Provenance
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.pictures import decode_label_map, encode_label_map
+from tasks.segments.store import Row, SegmentStore, describe_segments
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +99,19 @@ def test_what_cannot_be_trained_has_none(grown: Any, tmp_path: Path) -> None:
         assert cross_fit(made, grown.store, grown.decoded, tmp_path) is None
 
 
-def test_synthetic_rows_take_no_part(grown: Any, make_store: Callable[..., SegmentStore], tmp_path: Path) -> None:
+def test_a_part_that_no_validation_photo_shows(
+    grown: Any, make_store: Callable[..., SegmentStore], tmp_path: Path
+) -> None:
     def change(row: Row) -> Row:
-        if row.split == "validation" or int(row.image_id.split("-")[1]) < 36:
+        if row.split == "train":
             return row
-        made = Provenance(kind="copy", segment="", receiver=row.image_id, donor=row.image_id, seed=0, held_out=False)
-        return replace(row, provenance=made)
+        label_map = decode_label_map(row.mask, "x").copy()
+        label_map[label_map == 2] = 1
+        return replace(row, mask=encode_label_map(label_map), segments=describe_segments(label_map, store_classes))
 
+    store_classes = grown.store.classes
     store = make_store(tmp_path / "store", change=change)
-    subject = node_subject(grown.tree["body"], store, replace(grown.options, epochs=1))
+    subject = node_subject(grown.tree["badge"], store, replace(grown.options, epochs=1))
     found = cross_fit(subject, store, tmp_path / "decoded", tmp_path / "fits")
     assert found is not None
-    assert found.train_indices.tolist() == list(range(36))
+    assert (len(found.train), len(found.validation)) == (36, 0)

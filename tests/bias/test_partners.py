@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.bias.partners import draw_pairs, store_pairs
+from tasks.bias.partners import Pair, draw_pairs, store_pairs
 from tasks.bias.plan import RecombinationPlan
-from tasks.bias.training_photos import TrainingPhotos, training_photos
+from tasks.bias.training_photos import TrainingPhotos, held_out_halves, training_photos
 from tasks.errors import InputError
 from tasks.metric.batches import held_out
-from tasks.segments.provenance import PLAN_KINDS
+from tasks.segments.provenance import PLAN_KINDS, PlanKind
 from tasks.segments.store import SegmentStore
 
 
@@ -45,23 +45,93 @@ def test_parents_are_two_photos_on_one_side_and_drawn_again_alike(
                 assert (photos.labels[receiver] == photos.labels[donor]) == (kind == "same-label")
 
 
+def sides_of(photos: TrainingPhotos, kind: PlanKind, seed: int = 0) -> tuple[list[Pair], list[Pair]]:
+    """The pairs in training, and those held out."""
+    pairs = draw_pairs(photos, kind, seed)
+    held = [pair for pair in pairs if photos.held_out[pair.receiver]]
+    assert pairs[len(pairs) - len(held) :] == held
+    return pairs[: len(pairs) - len(held)], held
+
+
+@given(some_photos, st.integers(0, 5))
+def test_the_halves_share_out_each_label_s_held_out_photos(rows: list[tuple[int, str | None]], seed: int) -> None:
+    photos = made_photos([label for label, _ in rows] * 9)
+    first, second = (half.tolist() for half in held_out_halves(photos, seed))
+    assert sorted(first + second) == np.flatnonzero(photos.held_out).tolist()
+    counts = [Counter(photos.labels[half].tolist()) for half in (first, second)]
+    assert all(counts[0][label] - counts[1][label] in (0, 1) for label in range(4))
+    assert [half.tolist() for half in held_out_halves(photos, seed)] == [first, second]
+
+
+@given(some_photos, st.integers(0, 5))
+def test_no_two_held_out_samples_share_a_parent_and_none_is_made_of_a_copy(
+    rows: list[tuple[int, str | None]], seed: int
+) -> None:
+    photos = made_photos([label for label, _ in rows] * 9, [group for _, group in rows] * 9)
+    for kind in PLAN_KINDS:
+        _, pairs = sides_of(photos, kind, seed)
+        for parents in zip(*pairs, strict=True):  # receivers, donors
+            assert len(set(parents)) == len(parents)
+            assert set(parents) <= set(held_out_halves(photos, seed)[1].tolist())
+
+
+@given(some_photos)
+def test_of_held_out_photos_as_many_samples_are_made_as_can_be(rows: list[tuple[int, str | None]]) -> None:
+    photos = made_photos([label for label, _ in rows] * 9)
+    there = Counter(photos.labels[held_out_halves(photos, 0)[1]].tolist())
+    total, largest = sum(there.values()), max(there.values(), default=0)
+    # Photos of a label of the majority have no more partners than there are photos of other labels, and these receive.
+    assert len(sides_of(photos, "other-label")[1]) == min(total, 2 * (total - largest))
+    assert len(sides_of(photos, "same-label")[1]) == sum(count for count in there.values() if count > 1)
+
+
+def test_held_out_samples_have_donors_of_each_other_label() -> None:
+    photos = made_photos([0, 1, 2, 3] * 400)
+    _, pairs = sides_of(photos, "other-label")
+    drawn = Counter((int(photos.labels[receiver]), int(photos.labels[donor])) for receiver, donor in pairs)
+    assert len(pairs) == 80
+    assert set(drawn) == {(label, other) for label in range(4) for other in range(4) if label != other}
+
+
+@pytest.mark.parametrize("counts", [(2000, 2000), (2000, 1400), (1000, 1000, 1000)])
+def test_what_is_judged_by_hardly_ties_the_segment_to_the_label(counts: tuple[int, ...]) -> None:
+    # The segment looks like the label's own in 9 of 10 photos, else like another label's.
+    generator, labels = np.random.default_rng(0), np.repeat(np.arange(len(counts)), counts)
+    odd = generator.random(len(labels)) < 0.1
+    states = (labels + odd * generator.integers(1, len(counts), len(labels))) % len(counts)
+    photos = made_photos(labels.tolist())
+
+    def own(pairs: list[Pair]) -> float:
+        """Of the images, as (photo, photo with the segment), the mean over labels that show the label's own look."""
+        shows = [(labels[receiver], labels[receiver] == states[donor]) for receiver, donor in pairs]
+        return float(np.mean([np.mean([own for label, own in shows if label == one]) for one in range(len(counts))]))
+
+    copies = [Pair(number, number) for number in held_out_halves(photos, 0)[0].tolist()]
+    judged = copies + sides_of(photos, "other-label")[1]
+    assert own(copies) > 0.8
+    assert abs(own(judged) - 0.5) < 0.08
+    assert own(copies + sides_of(photos, "same-label")[1]) > 0.8
+
+
 def test_with_two_labels_of_equal_number_all_give_and_receive_once() -> None:
     photos = made_photos([0, 1] * 50)
-    for kind in ("other-label", "same-label"):
-        pairs = draw_pairs(photos, kind, 0)
-        assert sorted(pair.receiver for pair in pairs) == sorted(pair.donor for pair in pairs) == list(range(100))
+    rest, parents = np.flatnonzero(~photos.held_out).tolist(), held_out_halves(photos, 0)[1].tolist()
+    assert (len(rest), len(parents)) == (90, 4)
+    for kind in PLAN_KINDS[:2]:
+        for pairs, members in zip(sides_of(photos, kind), (rest, parents), strict=True):
+            assert sorted(pair.receiver for pair in pairs) == sorted(pair.donor for pair in pairs) == members
     assert draw_pairs(photos, "other-label", 0) != draw_pairs(photos, "other-label", 1)
 
 
 def test_each_photo_receives_once_and_others_give_evenly() -> None:
     photos = made_photos([0] * 60 + [1] * 30 + [2] * 30)
-    pairs = draw_pairs(photos, "other-label", 0)
-    assert sorted(pair.receiver for pair in pairs) == list(range(120))
+    pairs, _ = sides_of(photos, "other-label")
+    assert sorted(pair.receiver for pair in pairs) == np.flatnonzero(~photos.held_out).tolist()
     assert max(Counter(pair.donor for pair in pairs).values()) <= 2
-    two = draw_pairs(made_photos([0] * 40 + [1] * 20), "other-label", 0)
-    given_by = Counter(pair.donor for pair in two)
-    assert {given_by[number] for number in range(40, 60)} == {2}
-    assert {given_by[number] for number in range(40)} == {0, 1}
+    unequal = made_photos([0] * 40 + [1] * 20)
+    given_by = Counter(pair.donor for pair in sides_of(unequal, "other-label")[0])
+    assert {given_by[number] for number in range(40, 60) if not unequal.held_out[number]} == {2}
+    assert {given_by[number] for number in range(40) if not unequal.held_out[number]} == {0, 1}
 
 
 def test_a_photo_without_a_partner_is_left_out() -> None:
@@ -81,12 +151,23 @@ def test_groups_become_as_frequent_as_the_label_s_largest(rows: list[tuple[int, 
     for receiver, donor in draw_pairs(photos, "balance-group", 0):
         assert photos.groups[receiver] not in (None, photos.groups[donor])
         counts[bool(photos.held_out[receiver]), int(photos.labels[receiver]), str(photos.groups[donor])] += 1
-    for side in (False, True):
-        there = {group for (own, _, group), count in before.items() if own == side and count}
-        for label in range(4):
-            largest = max(before[side, label, group] for group in "gh")
-            for group in there:
-                assert counts[side, label, group] == largest
+    there = {group for (side, _, group), count in before.items() if not side and count}
+    for label in range(4):
+        largest = max(before[False, label, group] for group in "gh")
+        for group in there:
+            assert counts[False, label, group] == largest
+
+
+def test_what_the_held_out_copies_lack_is_made_of_the_other_half() -> None:
+    # Of each label 200 photos are held out, 160 of one group and 40 of the other, more or less.
+    generator, labels = np.random.default_rng(1), np.repeat([0, 1], 2000)
+    groups = np.where((labels == 0) ^ (generator.random(4000) < 0.2), "g", "h").tolist()
+    photos = made_photos(labels.tolist(), groups)
+    copied = held_out_halves(photos, 0)[0]
+    counts = Counter((int(labels[number]), groups[number]) for number in copied.tolist())
+    assert max(counts.values()) > 2 * min(counts.values())
+    counts.update((int(labels[receiver]), groups[donor]) for receiver, donor in sides_of(photos, "balance-group")[1])
+    assert counts[0, "g"] == counts[0, "h"] and counts[1, "g"] == counts[1, "h"]
 
 
 def test_pairs_without_the_segment_are_left_out(store: SegmentStore) -> None:
@@ -117,4 +198,4 @@ def test_what_cannot_be_drawn_is_said(make_store: Callable[..., SegmentStore], t
     with pytest.raises(InputError, match="no two training photos to exchange 'badge' between"):
         store_pairs(store, photos, replace(plan, kind="other-label"))
     everything = replace(plan, classes=("body", "badge", "spot"), kind="same-label")
-    assert len(store_pairs(store, photos, everything)) == 40
+    assert len(store_pairs(store, photos, everything)) == 36 + 2  # 4 are held out, of which 2 are copied

@@ -10,12 +10,12 @@ from tasks.bias.exchange import Picture, exchange_segment
 from tasks.bias.partners import store_pairs
 from tasks.bias.plan import RecombinationPlan
 from tasks.bias.recombined_store import write_recombined_store
-from tasks.bias.training_photos import training_photos
+from tasks.bias.training_photos import held_out_halves, training_photos
 from tasks.errors import InputError
 from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import training_data
 from tasks.segments.pictures import decode_image, decode_label_map
-from tasks.segments.provenance import PlanKind
+from tasks.segments.provenance import PlanKind, Provenance
 from tasks.segments.store import Row, SegmentStore, describe_segments, shard_path
 
 PLAN = RecombinationPlan(segment="badge", classes=("badge",), kind="other-label", seed=5)
@@ -41,10 +41,16 @@ def test_every_sample_can_be_walked_back_and_made_again(
     assert made.notes == {**store.notes, "recombined": plan.to_dict()}
 
     drawn = training_photos(store, plan.seed)
+    copied = held_out_halves(drawn, plan.seed)[0].tolist()
+    assert len(copied) == 2
+    for place, (number, row) in enumerate(zip(copied, rows[-2:], strict=True)):
+        name = drawn.image_ids[number]
+        copy = Provenance(kind="copy", segment="", receiver=name, donor=name, seed=5, held_out=True)
+        assert row == replace(photos[name], image_id=f"copy-{place:05d}-of-{name}", provenance=copy)
     names, sides = drawn.image_ids, dict(zip(drawn.image_ids, drawn.held_out.tolist(), strict=True))
     pairs = [(names[receiver], names[donor]) for receiver, donor in store_pairs(store, drawn, plan)]
-    assert len(pairs) == len(rows) - 40 > 0
-    for number, row in enumerate(rows[40:]):
+    assert len(pairs) == len(rows) - 40 - 2 > 0
+    for number, row in enumerate(rows[40:-2]):
         assert row.provenance is not None
         assert (row.provenance.receiver, row.provenance.donor) == pairs[number]
         receiver, donor = photos[row.provenance.receiver], photos[row.provenance.donor]
@@ -68,10 +74,29 @@ def test_the_photos_held_out_are_those_of_the_store_it_came_from(store: SegmentS
         for old, new in ((before.train, after.train), (before.held_out, after.held_out)):
             names = {old.data.image_ids[index] for index in old.indices}
             rows = made.at(new.indices.tolist())
-            assert {row.image_id for row in rows if row.provenance is None} == names
+            assert {row.image_id for row in rows if row.provenance is None} == (names if old is before.train else set())
             parents = {name for row in rows if (p := row.provenance) for name in (p.receiver, p.donor)}
             assert parents and parents <= names
-        assert len(after.train) + len(after.held_out) == made.rows("train")
+        assert len(after.train) + len(after.held_out) + len(before.held_out) == made.rows("train")
+
+
+@pytest.mark.parametrize("kind", ["other-label", "same-label", "balance-group"])
+def test_no_two_rows_that_are_judged_by_share_a_parent(
+    kind: PlanKind, make_store: Callable[..., SegmentStore], tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "store", train=160, change=lambda row: replace(row, group=row.group or "right"))
+    made = write_recombined_store(store, replace(PLAN, kind=kind), tmp_path / "new")
+    options = TrainingOptions(trunk="small", size=16)
+    judged = made.at(training_data(made, None, options, tmp_path / "decoded").held_out.indices.tolist())
+    sources = [row.provenance for row in judged if row.provenance]
+    assert len(sources) == len(judged) > 8
+    assert {source.kind for source in sources} == {"copy", kind}
+    for role in ("receiver", "donor"):
+        names = [getattr(source, role) for source in sources]
+        assert len(set(names)) == len(names)
+    copied = {source.receiver for source in sources if source.kind == "copy"}
+    assert len(copied) == 8
+    assert not copied & {name for s in sources if s.kind == kind for name in (s.receiver, s.donor)}
 
 
 def test_a_second_run_makes_what_is_missing(

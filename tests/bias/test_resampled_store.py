@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,14 +58,26 @@ def test_reweighted_cells_are_as_large_as_the_largest(store: SegmentStore, tmp_p
     assert len(copies) == len(rows) - 40
     assert set(copies) <= set(photos_of(store))
     before, after = cells(store, photos_of(store)), cells(store, photos_of(store) + copies)
-    for side in (False, True):
-        most = max(count for (own, _, _), count in before.items() if own == side)
-        assert all(after[cell] == most for cell in before if cell[0] == side)
+    trained_on = [cell for cell in before if not cell[0]]
+    assert all(after[cell] == max(before[cell] for cell in trained_on) for cell in trained_on)
     # Photos of a cell are repeated equally often, give or take one.
     times = Counter(copies)
-    for cell in before:
+    for cell in trained_on:
         own = [times[row] for row in photos_of(store) if row in cells_rows(store, cell)]
         assert max(own) - min(own) <= 1
+
+
+def test_held_out_photos_are_not_repeated_but_copied_as_often_as_the_smallest_cell_has_them(
+    make_store: Callable[..., SegmentStore], tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "store", train=120)
+    made = write_reweighted_store(store, groups_of(store), SEED, tmp_path / "new")
+    copies = [row.provenance for row in made.iterate("train") if row.provenance and row.provenance.held_out]
+    names = [copy.receiver for copy in copies]
+    assert len(set(names)) == len(names)
+    before = cells(store, [(name, held_out) for name, held_out in photos_of(store) if held_out])
+    assert len(set(before.values())) > 1
+    assert cells(store, [(name, True) for name in names]) == dict.fromkeys(before, min(before.values()))
 
 
 def cells_rows(store: SegmentStore, cell: tuple[bool, str, str]) -> set[tuple[str, bool]]:
@@ -80,7 +93,8 @@ def test_no_photo_is_on_both_sides(store: SegmentStore, tmp_path: Path) -> None:
             {row.provenance.receiver if row.provenance else row.image_id for row in made.at(view.indices.tolist())}
             for view in (data.train, data.held_out)
         ]
-        assert not sides[0] & sides[1]
+        assert sides[1] and not sides[0] & sides[1]
+        assert len(sides[1]) == len(data.held_out)  # no photo twice
         held_out = {name for name, side in photos_of(store) if side}
         assert sides[1] <= held_out and not sides[0] & held_out
 

@@ -2,20 +2,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.bias.shortcut import FALSE_ALARM, LEAST_DROP, Balanced, Drop, balanced, drops, ranked
+from tasks.bias.shortcut import FALSE_ALARM, LEAST_DROP, LEAST_PHOTOS, Balanced, Drop, balanced, drops, enough
 
 
 def figure(value: float, n: int = 100) -> Balanced:
     return Balanced(value=value, variance=0.25 / n, n=n)
 
 
+AB = ("a", "b")
+
+
 def test_labels_count_alike_whatever_their_number() -> None:
-    shares, labels = np.array([1.0, 0, 1, 1, 0.5, 0]), ["a", "a", "a", "a", "b", "b"]
-    found = balanced(shares, labels)
+    shares = np.array([1.0, 0.0, 1.0, 1.0] * 4 + [0.5, 0.0] * 4)
+    found = balanced(shares, ["a"] * 16 + ["b"] * 8, AB)
     assert found is not None
-    assert (found.value, found.n) == (pytest.approx((0.75 + 0.25) / 2), 6)
-    # Of a: variance 0.25 of 4; of b: 0.125 of 2.
-    assert found.variance == pytest.approx((0.25 / 4 + 0.125 / 2) / 4)
+    assert (found.value, found.n) == (pytest.approx((0.75 + 0.25) / 2), 24)
+    rates = (12 + 1) / (16 + 2), (2 + 1) / (8 + 2)
+    assert found.variance == pytest.approx((rates[0] * (1 - rates[0]) / 16 + rates[1] * (1 - rates[1]) / 8) / 4)
 
 
 def test_guessing_is_one_in_the_labels_whatever_their_shares() -> None:
@@ -23,22 +26,32 @@ def test_guessing_is_one_in_the_labels_whatever_their_shares() -> None:
     labels = generator.choice(["a", "b", "c"], 30_000, p=[0.8, 0.15, 0.05]).tolist()
     said = generator.choice(["a", "b", "c"], 30_000, p=[0.8, 0.15, 0.05]).tolist()
     right = np.array([float(one == other) for one, other in zip(labels, said, strict=True)])
-    found = balanced(right, labels)
+    found = balanced(right, labels, ("a", "b", "c"))
     assert found is not None
     assert found.value == pytest.approx(1 / 3, abs=0.01)
     assert right.mean() > 0.6
 
 
 def test_a_label_that_is_always_right_is_still_a_sample() -> None:
-    found = balanced(np.ones(8), ["a"] * 4 + ["b"] * 4)
+    found = balanced(np.ones(16), ["a"] * 8 + ["b"] * 8, AB)
     assert found is not None
-    assert found.variance == pytest.approx(2 * (0.25 / 4 / 4) / 4)
+    assert found.variance == pytest.approx(2 * (0.9 * 0.1 / 8) / 4)
     assert found.interval[1] == 1.0
 
 
-@pytest.mark.parametrize("labels", [["a"] * 4, ["a", "a", "a", "b"], []])
+@pytest.mark.parametrize("labels", [["a"] * 20, ["a"] * 8 + ["b"] * (LEAST_PHOTOS - 1), []])
 def test_where_there_is_too_little_there_is_no_figure(labels: list[str]) -> None:
-    assert balanced(np.ones(len(labels)), labels) is None
+    assert balanced(np.ones(len(labels)), labels, AB) is None
+    assert balanced(np.ones(len(labels)), labels, ()) is None
+
+
+def test_labels_that_one_side_has_too_few_of_are_left_out() -> None:
+    train, validation = ["a"] * 9 + ["b"] * 8 + ["c"] * 30, ["a"] * 8 + ["b"] * 8 + ["c"] * 7 + ["d"] * 50
+    assert enough(train, validation) == ("a", "b")
+    assert enough(train) == ("a", "b", "c")
+    assert enough(train, ["a"] * 50) == ()
+    found = balanced(np.array([1.0] * 17 + [0.0] * 30), train, AB)
+    assert found is not None and (found.value, found.n) == (1.0, 17)
 
 
 def test_the_interval_is_the_normal_one() -> None:
@@ -62,7 +75,6 @@ def test_alarms_follow_holm_s_procedure() -> None:
             break
         expected.append(f"part {place}")
     assert [name for name, drop in found.items() if drop.alarm] == expected == ["part 0", "part 1"]
-    assert ranked(found) == [f"part {i}" for i in range(6)]
 
 
 def test_a_small_drop_is_none_however_sure() -> None:
@@ -79,7 +91,7 @@ def test_false_alarms_stay_rare_over_all_parts_together() -> None:
         made = {}
         for part in range(12):
             rate = 0.5 + 0.04 * part
-            sides = [balanced((generator.random(200) < rate).astype(np.float64), labels) for _ in range(2)]
+            sides = [balanced((generator.random(200) < rate).astype(np.float64), labels, AB) for _ in range(2)]
             assert sides[0] is not None and sides[1] is not None
             made[str(part)] = (sides[0], sides[1])
         return drops(made)

@@ -9,6 +9,7 @@ import torch
 from tasks.bias.decided import Decided, decide_all
 from tasks.bias.exchange import exchange_segment
 from tasks.bias.picture import Picture
+from tasks.bias.presence import shows
 from tasks.bias.what_if import DECISION, WhatIf, draw_donors, what_if
 from tasks.metric.embed_photo import embed_photo
 from tasks.metric.trained_tree import TrainedTree
@@ -47,7 +48,8 @@ def test_flips_are_counted_as_a_loop_counts_them(
         for row in grown.store.iterate("validation")
     ]
     changed: dict[str, list[bool]] = {"badge": [], "root": []}
-    for photo, donor in draw_donors(decided.labels, 16, False, 1):
+    shown = shows(grown.store, "validation", ("badge",))
+    for photo, donor in draw_donors(decided.labels, shown, 16, False, 1):
         after = exchange_segment(pictures[photo], pictures[donor], (2,))
         for name, own in changed.items():
             part = decided.nodes[name]
@@ -68,14 +70,21 @@ def test_flips_are_counted_as_a_loop_counts_them(
 
 
 def test_donors_are_of_the_label_that_is_asked_for() -> None:
-    labels = ["a"] * 6 + ["b"] * 3 + ["c"]
-    other, same = draw_donors(labels, 10, False, 0), draw_donors(labels, 10, True, 0)
+    labels, every = ["a"] * 6 + ["b"] * 3 + ["c"], np.ones(10, dtype=np.bool_)
+    other, same = (draw_donors(labels, every, 10, alike, 0) for alike in (False, True))
     assert all(labels[photo] != labels[donor] for photo, donor in other)
     assert all(labels[photo] == labels[donor] and photo != donor for photo, donor in same)
     assert sorted(photo for photo, _ in other) == list(range(10))
     assert sorted(photo for photo, _ in same) == list(range(9))  # nobody else is a c
-    assert max(Counter(photo for photo, _ in draw_donors(labels, 4, False, 1)).values()) == 1
-    assert len(draw_donors(labels, 4, False, 1)) == 4
+    assert max(Counter(photo for photo, _ in draw_donors(labels, every, 4, False, 1)).values()) == 1
+    assert len(draw_donors(labels, every, 4, False, 1)) == 4
+
+
+def test_one_of_two_shows_the_segment() -> None:
+    labels, shown = ["a", "b"] * 20, np.arange(40) == 7  # one photo, a b
+    pairs = draw_donors(labels, shown, 40, False, 0)
+    assert len(pairs) == 21 and all(7 in pair for pair in pairs)
+    assert draw_donors(labels, np.zeros(40, dtype=np.bool_), 40, False, 0) == []
 
 
 def test_the_background_cannot_be_exchanged(trained: TrainedTree, decided: Decided, grown: Any) -> None:

@@ -8,6 +8,7 @@ from tasks.segments.provenance import Provenance
 from tasks.segments.store import Row, SegmentStore
 
 COPY = Provenance(kind="copy", segment="", receiver="train-000", donor="train-000", seed=0, held_out=False)
+SAMPLE = replace(COPY, kind="same-label", segment="badge", donor="train-002")
 
 
 def notes(grown: Any, store: SegmentStore, decoded: Path) -> tuple[str, ...]:
@@ -21,7 +22,8 @@ def test_how_many_images_are_synthetic_is_said_where_some_are(
     grown: Any, make_store: Callable[..., SegmentStore], tmp_path: Path
 ) -> None:
     def change(row: Row) -> Row:
-        return replace(row, provenance=COPY if row.image_id in ("train-002", "train-030", "train-031") else None)
+        made = dict.fromkeys(("train-002", "train-030", "train-031"), SAMPLE) | {"train-033": COPY}
+        return replace(row, provenance=made.get(row.image_id))
 
     made = make_store(tmp_path / "store", change=change)
     before, after = notes(grown, grown.store, grown.decoded), notes(grown, made, tmp_path / "decoded")

@@ -53,9 +53,9 @@ def test_what_shows_the_segment_is_trained_anew_and_all_is_judged_on_photos(
     assert [one["name"] for one in found["outcomes"]] == ["before", *REMEDIES]
     rows = {one["name"]: one for one in found["outcomes"]}
     assert rows["before"]["images"] == 40
-    assert 30 < rows[RECOMBINE]["synthetic"] == rows[RECOMBINE]["images"] - 40 <= 40
+    assert 30 < rows[RECOMBINE]["synthetic"] == rows[RECOMBINE]["images"] - 40 - 2 <= 40  # two held-out copies
     assert rows["reweight"]["synthetic"] == rows["subsample"]["synthetic"] == 0
-    assert rows[RECOMBINE]["epochs"] == round(4 * 40 / rows[RECOMBINE]["images"])
+    assert (rows["before"]["epochs"], rows[RECOMBINE]["epochs"]) == (0, 2)  # of 4, on twice the images
     assert rows["before"]["groups"]["mean"] == pytest.approx(
         grown.trained.precision("root", grown.trained.decision).at[1]
     )
@@ -69,6 +69,7 @@ def test_what_shows_the_segment_is_trained_anew_and_all_is_judged_on_photos(
     store = open_store(home / "out" / "recombine" / "store")
     seeds = {row["seed"] for row in store.columns("train", ["provenance"])["provenance"] if row}
     assert seeds == {grown.options.seed}  # held-out photos are those of the tree's own training
+    assert "badge" in (home / "out" / "audit-after" / "bias.html").read_text()
     tracker = open_tracker("memory:deflate")
     assert isinstance(tracker, MemoryTracker)
     assert any("deflation/deflation.md" in kept.artifacts for kept in tracker.runs.values())
@@ -78,7 +79,7 @@ def test_what_shows_the_segment_is_trained_anew_and_all_is_judged_on_photos(
 def test_without_a_shortcut_nothing_is_made(
     prefect_server: str, grown: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow_module, "audit_bias", lambda _: {"plan": None})
+    monkeypatch.setattr(flow_module, "_audit", lambda *_: {"plan": None})
     given = {"model": str(grown.trained.path), "store": grown.store.path, "out": home / "out", "group": "spot"}
     assert run(DeflateParameters.model_validate(given)) is None
     assert not (home / "out").exists()
@@ -89,3 +90,23 @@ def test_a_store_without_groups_needs_one(grown: Any, home: Path, make_store: An
     given = {"model": str(grown.trained.path), "store": bare.path, "out": home / "out"}
     with pytest.raises(InputError, match=r"deflating is judged by the worst group, and .* has none"):
         deflate.fn(DeflateParameters.model_validate(given))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"segment": "figure", "classes": ["body", "badge"]}, "deflating trains a leaf of the tree anew"),
+        ({"classes": ["badge", "spot"]}, r"name one, with the classes that it unites: body \(body\); badge \(badge\)"),
+        ({"kind": "same-label"}, "same label, which is the control"),
+        ({"segment": "nose"}, "the tree has no node 'nose'"),
+    ],
+)
+def test_a_plan_that_does_not_fit_the_tree_is_refused_before_anything_is_made(
+    grown: Any, home: Path, change: dict[str, object], said: str
+) -> None:
+    plan = json.loads((home / "plan.json").read_text())
+    (home / "plan.json").write_text(json.dumps(plan | change))
+    given = {"model": str(grown.trained.path), "store": grown.store.path, "out": home / "out", "group": "spot"}
+    with pytest.raises(InputError, match=said):
+        deflate.fn(DeflateParameters.model_validate({**given, "plan": home / "plan.json"}))
+    assert not (home / "out").exists()

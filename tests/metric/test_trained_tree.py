@@ -70,18 +70,17 @@ def test_the_decision_is_the_asked_for_one_or_what_held_out_images_prefer(grown:
 
 
 def test_a_node_s_own_framing_and_size_are_kept(grown: Any, tmp_path: Path) -> None:
-    options = replace(grown.options, framing="auto", size=64)
-    write(grown, tmp_path / "model", options=options)
+    results = {**grown.results, "spot": replace(grown.results["spot"], framing="crop", size=48)}
+    write(grown, tmp_path / "model", results=results)
     trained = open_trained_tree(tmp_path / "model")
-    # The body is 38 x 40 pixels of 48 x 48, the badge 22 x 20.
     assert {name: (node.framing, node.size) for name, node in trained.nodes.items()} == {
-        "body": ("full", 64),
-        "badge": ("full", 64),
-        "figure": ("full", 64),
-        "spot": ("crop", 32),
-        "root": ("full", 64),
+        "body": ("full", 32),
+        "badge": ("full", 32),
+        "figure": ("full", 32),
+        "spot": ("crop", 48),
+        "root": ("full", 32),
     }
-    assert trained.node_options("spot") == replace(options, framing="crop", size=32)
+    assert trained.node_options("spot") == replace(grown.options, framing="crop", size=48)
 
 
 def test_a_node_s_model_embeds_as_it_did_when_it_was_trained(grown: Any, folder: Path) -> None:

@@ -9,7 +9,7 @@ from tasks.errors import InputError
 from tasks.metric import training_data as module
 from tasks.metric.batches import held_out
 from tasks.metric.options import TrainingOptions
-from tasks.metric.training_data import NodeView, held_out_rows, node_view, training_data
+from tasks.metric.training_data import NodeView, held_out_rows, node_view, trained_rows, training_data
 from tasks.segments.decoded import DecodedSplit, Side, decode
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
@@ -129,7 +129,7 @@ def split_of(n: int) -> DecodedSplit:
     )
 
 
-def test_samples_are_held_out_with_their_parents_and_photos_by_the_samples_seed() -> None:
+def test_held_out_rows_that_are_no_photos_are_judged_by_and_photos_are_held_out_by_their_seed() -> None:
     # Photos and samples in turn: without samples, photo 3 would be image 6.
     photos = np.repeat([0, 1], 30)
     sides = np.random.default_rng(0).integers(0, 2, 60).astype(bool)
@@ -139,21 +139,35 @@ def test_samples_are_held_out_with_their_parents_and_photos_by_the_samples_seed(
         synthetic={2 * i + 1: Side(held_out=bool(side), seed=5) for i, side in enumerate(sides)},
     )
     for seed in (0, 5):
-        chosen = held_out_rows(data, seed)
-        np.testing.assert_array_equal(chosen[::2], held_out(photos, 5))
-        np.testing.assert_array_equal(chosen[1::2], sides)
-    np.testing.assert_array_equal(held_out_rows(split_of(120), 3), held_out(split_of(120).labels, 3))
+        judged, trained = held_out_rows(data, seed), trained_rows(data, seed)
+        assert not judged[::2].any()
+        np.testing.assert_array_equal(judged[1::2], sides)
+        np.testing.assert_array_equal(trained[::2], ~held_out(photos, 5))
+        np.testing.assert_array_equal(trained[1::2], ~sides)
+
+
+def test_without_held_out_rows_that_are_no_photos_the_held_out_photos_are_judged_by() -> None:
+    photos = held_out(split_of(120).labels, 3)
+    np.testing.assert_array_equal(held_out_rows(split_of(120), 3), photos)
+    np.testing.assert_array_equal(trained_rows(split_of(120), 3), ~photos)
+    data = replace(split_of(120), synthetic={number: Side(held_out=False, seed=3) for number in range(100, 120)})
+    expected = [*held_out(np.arange(100) % 2, 3), *[False] * 20]
+    assert held_out_rows(data, 0).tolist() == expected
+    np.testing.assert_array_equal(trained_rows(data, 0), ~np.array(expected))
 
 
 def test_a_store_without_photos_is_split_by_its_samples() -> None:
     data = replace(split_of(4), synthetic={i: Side(held_out=i == 2, seed=0) for i in range(4)})
     assert held_out_rows(data, 1).tolist() == [False, False, True, False]
+    assert trained_rows(data, 1).tolist() == [True, True, False, True]
 
 
 def test_samples_of_different_seeds_are_refused() -> None:
     data = replace(split_of(4), synthetic={0: Side(held_out=True, seed=2), 3: Side(held_out=False, seed=1)})
     with pytest.raises(InputError, match=r"different seeds \(1, 2\)"):
         held_out_rows(data, 1)
+    with pytest.raises(InputError, match=r"different seeds \(1, 2\)"):
+        trained_rows(data, 1)
 
 
 def test_pictures_are_composed_of_the_images_at_the_positions() -> None:
