@@ -142,7 +142,7 @@ def _examples(
     for number, segment in enumerate(report.shortcuts):
         path = Path(run.out) / f"shortcut-{number}.png"
         leaf = segment.segment
-        if leaf in decided.nodes and write_example_sheet(trained, store, decided, leaf, Path(run.decoded), path):
+        if leaf in decided.queries and write_example_sheet(trained, store, decided, leaf, Path(run.decoded), path):
             found[leaf] = path.read_bytes()
     return found
 

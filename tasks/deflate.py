@@ -149,4 +149,5 @@ def _outcome(
         leaf_precision=trained.nodes[leaf].precision.at[1],
         groups=groups,
         shares=shares,
+        among_validation=trained.precision(trained.tree.root.name, trained.decision).at[1],
     )

@@ -3,7 +3,8 @@
 `BiasAmp = 1/(|A| |T|) sum_{a,t} y_at D_at - (1 - y_at) D_at`. Here y_at says whether group a and label t occur together
 more often than by chance in training, and D_at is how much more often the model says one, given the other, than it is
 so: `P(t^ | a) - P(t | a)` from group to label, `P(a^ | t) - P(a | t)` from label to group. Above 0 the model amplifies
-what training has. What the model says of a photo is what its nearest neighbour is (our reading).
+what training has. What the model says of a photo is what its nearest training photo is (our reading). Labels
+and groups that one split lacks are left out.
 """
 
 from collections.abc import Mapping
@@ -46,7 +47,7 @@ def amplification(
         said_labels, said_groups: label and group to how far each photo's nearest neighbour is of it, float64 [n].
         seed: of the resampling.
     """
-    names, kinds = sorted(set(labels)), sorted(set(groups))
+    names, kinds = sorted(set(labels) & set(said_labels)), sorted(set(groups) & set(said_groups))
     true_labels = np.array([[label == name for name in names] for label in labels], dtype=np.float64)
     true_groups = np.array([[group == kind for kind in kinds] for group in groups], dtype=np.float64)
     found_labels = np.stack([said_labels[name] for name in names], axis=1)

@@ -59,7 +59,7 @@ def audit(
     Args:
         trained: a tree that was trained on it, or on data with the same classes.
         store: the data; it passed `check_auditable`.
-        decided: its validation photos as the tree places them.
+        decided: its photos as the tree places them.
         fits: cross-fits of the tree's leaves, and of controls.
         group: what `find_group` gave.
         photos: validation photos that each segment of another one is put into.
@@ -117,7 +117,7 @@ def _segment(
     fit, shape, background = fits.leaves.get(leaf.name), fits.shapes.get(leaf.name), fits.background
     look = judged.look.get(leaf.name)
     controls = [control for control in (shape, background) if control is not None]
-    node = decided.nodes.get(leaf.name)
+    node = decided.queries.get(leaf.name)
     return SegmentAudit(
         segment=leaf.name,
         classes=_classes(leaf),
@@ -182,8 +182,8 @@ def _amplification(known: _Photos, decided: Decided) -> Amplification:
         (known.labels["train"], known.groups["train"]),
         decided.labels,
         groups,
-        decided.nearest(decided.labels),
-        decided.nearest(groups),
+        decided.nearest(known.labels["train"]),
+        decided.nearest(known.groups["train"]),
     )
 
 

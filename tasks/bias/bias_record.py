@@ -92,7 +92,7 @@ class BiasReport:
         labels: those that both splits have.
         group: what photos are grouped by: "group", a segment, or None.
         decision: the tree's, "own" or "composed", by which the photos are judged.
-        precision: P@1 of the validation photos by it.
+        precision: P@1 by it, of validation photos asked about the training photos.
         precision_interval: its 95 % interval.
         segments: every leaf, shortcuts first, each kind by falling drop.
         counts: label x group x presence, of both splits.

@@ -63,6 +63,9 @@ def reading(report: BiasReport) -> dict[str, str]:
         "Balanced over labels": "The figures of the training photos, and those that they drop to, are means over the "
         f"labels of each label's P@1: 1/{len(report.labels)} by chance, whatever the labels' shares. A node's own P@1 "
         "is a mean over its validation photos.",
+        "Decision": "P@1 of the tree's decision, overall and by label and group: each validation photo is asked about "
+        "the training photos. Asked about each other, as a node's own P@1 has it, validation photos that lack a "
+        "training bias are misled by it all alike.",
         "Shortcut": "What a part's look or its presence tells of the label drops from new training photos to "
         f"validation photos, by {100 * LEAST_DROP:.0f} points or more and by more than chance explains. Where there is "
         f"nothing to find, the risk of any alarm is {100 * FALSE_ALARM:.0f} % over all parts together (Holm)."
@@ -74,7 +77,7 @@ def reading(report: BiasReport) -> dict[str, str]:
         "model of the background, asked of the photos that show the leaf. Above its controls: the leaf's P@1 less that "
         "of the better one, photo by photo.",
         "What if": "The segment of one validation photo is put into another: how often does the label of the nearest "
-        "neighbour change? A pasted edge is a cue of its own, so the same is done with donors of the photo's own label "
-        "as a control: what counts is how far the first exceeds the second.",
+        "training photo change? A pasted edge is a cue of its own, so the same is done with donors of the photo's own "
+        "label as a control: what counts is how far the first exceeds the second.",
         **(_OF_GROUPS if report.amplification is not None else {}),
     }

@@ -1,4 +1,9 @@
-"""A tree's decision on a store's validation photos: how far each is from each, by its default decision at the root."""
+"""A tree's decision on a store's validation photos: which training photo is nearest to each.
+
+The paper's P@K asks validation photos about each other. A shortcut that validation does not have makes no difference
+between groups there: it misleads all alike. What a model does with new photos is shown by asking them about the photos
+that it learned from, bias and all (our reading).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,59 +20,74 @@ from tasks.metric.distances import OWN_DISTANCES
 from tasks.metric.precision import precision_per_query
 from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.tree_embeddings import embed_tree
+from tasks.segments.source import SPLITS
 from tasks.segments.store import SegmentStore
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """The validation photos as a trained tree places them.
+    """The validation photos as a trained tree places them among the training photos.
 
     Attributes:
-        nodes: embeddings by trained node.
-        distances: float64 [n, n] by the tree's decision, every photo to every other; a query a row.
-        labels: n labels, in the store's order.
+        queries: the validation photos' embeddings by trained node.
+        references: the training photos' embeddings by trained node.
+        distances: float64 [n, m] by the tree's decision, every validation photo to every training photo.
+        labels: n labels of the validation photos, in the store's order.
+        reference_labels: m labels of the training photos.
     """
 
-    nodes: dict[str, PartEmbeddings]
+    queries: dict[str, PartEmbeddings]
+    references: dict[str, PartEmbeddings]
     distances: Tensor
     labels: tuple[str, ...]
+    reference_labels: tuple[str, ...]
 
     def nearest(self, values: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
-        """Of what value each photo's nearest other one is: value to shares, float64 [n]; ties count by expectation.
+        """Of what value each photo's nearest training photo is: value to shares, float64 [n]; ties by expectation.
 
         Args:
-            values: one a photo, such as its label.
+            values: one a training photo, such as its label.
         """
         names = sorted(set(values))
         numbers = torch.tensor([names.index(value) for value in values])
+        asked = torch.zeros(len(self.labels), dtype=torch.long)
         return {
-            name: precision_per_query(
-                self.distances, torch.full_like(numbers, number), numbers, 1, exclude_self=True
-            ).numpy()
+            name: precision_per_query(self.distances, asked + number, numbers, 1).numpy()
             for number, name in enumerate(names)
         }
 
-    def precision(self, k: int = 1) -> NDArray[np.float64]:
-        """P@K of each photo, float64 [n]."""
-        names = sorted(set(self.labels))
-        numbers = torch.tensor([names.index(label) for label in self.labels])
-        return precision_per_query(self.distances, numbers, numbers, k, exclude_self=True).numpy()
+    def precision(self) -> NDArray[np.float64]:
+        """Whether each photo's nearest training photo has its label, float64 [n]; ties count by expectation."""
+        near = self.nearest(self.reference_labels)
+        unseen = np.zeros(len(self.labels))
+        return np.array([near.get(label, unseen)[i] for i, label in enumerate(self.labels)])
 
 
 def decide_all(trained: TrainedTree, store: SegmentStore, decoded: Path) -> Decided:
-    """Embed a store's validation photos and measure all distances.
+    """Embed a store's photos and measure all distances.
 
     Raises:
-        InputError: as `embed_tree`; the root has no model; or there are fewer than two photos.
+        InputError: as `embed_tree`, or the root has no model.
     """
-    nodes = {node.name: embedded for node, _, embedded in embed_tree(trained, store, decoded) if embedded is not None}
-    labels = tuple(store.columns("validation", ["label"])["label"])
-    if trained.tree.root.name not in nodes:
+    queries, references = (
+        {
+            node.name: embedded
+            for node, _, embedded in embed_tree(trained, store, decoded, split)
+            if embedded is not None
+        }
+        for split in ("validation", "train")
+    )
+    labels = {split: tuple(store.columns(split, ["label"])["label"]) for split in SPLITS}
+    if trained.tree.root.name not in queries:
         raise InputError(f"the root of {trained.path} has no model, so it decides nothing: train it on more photos")
-    if len(labels) < 2:
-        raise InputError(f"an audit needs two validation photos or more; {store.path} has {len(labels)}")
-    images = torch.arange(len(labels))
-    return Decided(nodes=nodes, distances=decision_distance(trained, nodes, nodes, images, images), labels=labels)
+    asked, among = (torch.arange(len(labels[split])) for split in ("validation", "train"))
+    return Decided(
+        queries=queries,
+        references=references,
+        distances=decision_distance(trained, queries, references, asked, among),
+        labels=labels["validation"],
+        reference_labels=labels["train"],
+    )
 
 
 def decision_distance(

@@ -29,8 +29,9 @@ class Outcome:
         decision: the tree's, "own" or "composed".
         weight: of the shortcut's leaf in the composed decision.
         leaf_precision: P@1 of the shortcut's leaf alone; None if it has no model.
-        groups: P@1 by label and group.
+        groups: P@1 by label and group, of validation photos asked about the training photos.
         shares: each validation photo's P@1, float64 [n].
+        among_validation: mean P@1 of validation photos asked about each other, as the paper has it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Outcome:
     leaf_precision: float | None
     groups: GroupPrecision
     shares: NDArray[np.float64]
+    among_validation: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

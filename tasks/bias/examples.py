@@ -20,13 +20,13 @@ def misled_pairs(trained: TrainedTree, decided: Decided, leaf: str) -> list[tupl
 
     Args:
         trained: the tree.
-        decided: its validation photos.
+        decided: its photos.
         leaf: a trained one.
 
     Returns:
         Up to 4 (photo, neighbour) pairs of positions among the leaf's photos, each photo once.
     """
-    part = decided.nodes[leaf]
+    part = decided.queries[leaf]
     distances = OWN_DISTANCES[trained.own_distance](part.embeddings, part.embeddings).fill_diagonal_(torch.inf)
     nearest = distances.argmin(dim=1).tolist()
     labels = [decided.labels[index] for index in part.indices.tolist()]

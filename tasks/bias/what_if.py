@@ -1,8 +1,8 @@
 """What if one segment were another photo's: how often does the nearest neighbour's label change, at each node?
 
 Two validation photos of different labels: the first gets a segment of the second. At each node that shows the segment,
-and by the tree's decision, its nearest neighbour is found anew among the other validation photos, the donor left out.
-A pasted edge is a cue of its own: the same is done with a donor of the photo's own label, as a control.
+and by the tree's decision, its nearest training photo is found anew. A pasted edge is a cue of its own: the same is
+done with a donor of the photo's own label, as a control.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tasks.bias.decided import Decided, decision_distance
 from tasks.bias.exchange import exchange_segment
@@ -94,7 +93,7 @@ def what_if(
     Args:
         trained: the tree, with the store's class table.
         store: the data.
-        decided: its validation photos as the tree places them.
+        decided: its photos as the tree places them.
         leaf: whose segment.
         photos: how many photos are asked with either kind of donor.
         seed: of their draw.
@@ -105,7 +104,7 @@ def what_if(
     class_ids = leaf.class_ids(trained.classes)
     if class_ids is None or BACKGROUND_CLASS in class_ids:
         return None
-    path = [node for node in trained.tree.nodes if leaf.name in node.leaves and node.name in decided.nodes]
+    path = [node for node in trained.tree.nodes if leaf.name in node.leaves and node.name in decided.references]
     there = shows(store, "validation", leaf.classes or ())
     found = [
         _flips(trained, store, decided, path, class_ids, draw_donors(decided.labels, there, photos, same, seed))
@@ -134,7 +133,7 @@ def _flips(
         if np.isin(receiver.label_map, class_ids).all():
             continue  # there is nothing to put another one into
         exchanged = exchange_segment(receiver, giver, class_ids)
-        for node, changed in _changes(trained, decided, path, receiver, exchanged, photo, donor).items():
+        for node, changed in _changes(trained, decided, path, receiver, exchanged, photo).items():
             changes.setdefault(node, []).append(changed)
     return {
         node: Flips(share=float(np.mean(own)), interval=bootstrap_interval(np.array(own)), photos=len(own))
@@ -143,48 +142,34 @@ def _flips(
 
 
 def _changes(
-    trained: TrainedTree,
-    decided: Decided,
-    path: Sequence[TreeNode],
-    before: Picture,
-    after: Picture,
-    photo: int,
-    donor: int,
+    trained: TrainedTree, decided: Decided, path: Sequence[TreeNode], before: Picture, after: Picture, photo: int
 ) -> dict[str, float]:
     """Node to whether the label of the photo's nearest neighbour changes, 0 or 1; "" for the tree's decision."""
     changed, image = {}, torch.tensor([photo])
-    embedded = dict(decided.nodes)
-    leaves = (
-        [leaf for leaf in trained.tree.leaves if leaf.name in decided.nodes] if trained.decision == "composed" else []
-    )
+    embedded = dict(decided.queries)
+    composed = trained.decision == "composed"
+    leaves = [leaf for leaf in trained.tree.leaves if leaf.name in decided.references] if composed else []
     for node in {each.name: each for each in (*path, *leaves)}.values():
         if not _differ(before, after, node, trained):
             continue
         made, _ = embed_photo(trained, node.name, *after)
-        none = torch.empty(0, dtype=torch.long)
+        references, empty = decided.references[node.name], torch.empty(0, trained.options.embedding)
         embedded[node.name] = (
-            PartEmbeddings(embeddings=decided.nodes[node.name].embeddings[:0], indices=none)
+            PartEmbeddings(embeddings=empty, indices=torch.empty(0, dtype=torch.long))
             if made is None
             else PartEmbeddings(embeddings=made[None], indices=image)
         )
-        references = decided.nodes[node.name]
-        own = references.embeddings[references.indices == image]
-        if node in path and made is not None and len(own):
-            there = [decided.labels[index] for index in references.indices.tolist()]
-            near = [
-                _nearest_label(
-                    OWN_DISTANCES[trained.own_distance](query, references.embeddings)[0],
-                    references.indices,
-                    there,
-                    (photo, donor),
-                )
-                for query in (own, made[None])
-            ]
-            changed[node.name] = float(near[0] != near[1])
-    every = torch.arange(len(decided.labels))
-    distances = (decided.distances[photo], decision_distance(trained, embedded, decided.nodes, image, every)[0])
-    near = [_nearest_label(row, every, decided.labels, (photo, donor)) for row in distances]
-    changed[DECISION] = float(near[0] != near[1])
+        own = decided.queries.get(node.name)
+        first = empty if own is None else own.embeddings[own.indices == image]
+        if node in path and made is not None and len(first):
+            there = [decided.reference_labels[index] for index in references.indices.tolist()]
+            distances = OWN_DISTANCES[trained.own_distance](torch.cat([first, made[None]]), references.embeddings)
+            one, other = distances.argmin(dim=1).tolist()
+            changed[node.name] = float(there[one] != there[other])
+    among = torch.arange(len(decided.reference_labels))
+    again = decision_distance(trained, embedded, decided.references, image, among)[0]
+    one, other = (decided.reference_labels[int(row.argmin())] for row in (decided.distances[photo], again))
+    changed[DECISION] = float(one != other)
     return changed
 
 
@@ -196,9 +181,3 @@ def _differ(before: Picture, after: Picture, node: TreeNode, trained: TrainedTre
     changed = (before.image != after.image).any(axis=0) | (before.label_map != after.label_map)
     shown = [*class_ids, BACKGROUND_CLASS] if trained.options.fill == "background" else list(class_ids)
     return bool(np.isin(before.label_map[changed], shown).any() or np.isin(after.label_map[changed], shown).any())
-
-
-def _nearest_label(distances: Tensor, images: Tensor, labels: Sequence[str], left_out: tuple[int, int]) -> str:
-    """The label of the nearest photo; the first of those at one distance."""
-    near = distances.masked_fill(torch.isin(images, torch.tensor(left_out)), torch.inf)
-    return labels[int(near.argmin())]

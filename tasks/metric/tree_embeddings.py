@@ -1,4 +1,4 @@
-"""What every node of a trained tree makes of a store's validation photos."""
+"""What every node of a trained tree makes of a store's photos."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from tasks.metric.composed import PartEmbeddings
 from tasks.metric.model import embed
 from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.training_data import NodeView, split_view
+from tasks.segments.source import Split
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import TreeNode
 
@@ -23,13 +24,16 @@ class EmbeddedNode(NamedTuple):
     embedded: PartEmbeddings | None
 
 
-def embed_tree(trained: TrainedTree, store: SegmentStore, decoded: Path) -> Iterator[EmbeddedNode]:
-    """Embed a store's validation photos by every node, children before parents.
+def embed_tree(
+    trained: TrainedTree, store: SegmentStore, decoded: Path, split: Split = "validation"
+) -> Iterator[EmbeddedNode]:
+    """Embed a split of a store by every node, children before parents.
 
     Args:
         trained: the tree; its models run on the device of its options.
         store: classes are matched by name.
         decoded: folder of this machine's decoded splits.
+        split: which split.
 
     Raises:
         InputError: the store lacks a class of the tree or has no validation photos, or a checkpoint is missing or
@@ -40,7 +44,7 @@ def embed_tree(trained: TrainedTree, store: SegmentStore, decoded: Path) -> Iter
         raise InputError(f"the store {store.path} has no validation images: prepare it with --val above 0")
     for node in trained.tree.nodes:
         options = trained.node_options(node.name)
-        view = split_view(store, "validation", node.class_ids(store.classes), options, decoded)
+        view = split_view(store, split, node.class_ids(store.classes), options, decoded)
         model = trained.model(node.name)
         if model is None or not len(view):
             yield EmbeddedNode(node, view, None)

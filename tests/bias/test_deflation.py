@@ -29,6 +29,7 @@ def outcome(name: str, rates: tuple[float, ...], seed: int) -> Outcome:
         leaf_precision=None,
         groups=groups,
         shares=shares,
+        among_validation=0.7,
     )
 
 
@@ -75,7 +76,7 @@ def test_the_table_holds_every_training(made: Callable[..., Deflation]) -> None:
     table = deflation_table(found)
     assert [row[0] for row in table.rows] == ["before", RECOMBINE, SAME_LABEL, REWEIGHT, SUBSAMPLE]
     assert all(len(row) == len(table.columns) for row in table.rows)
-    assert table.rows[0][5:8] == ("", "", "") and "tie" in table.rows[2][6]
+    assert table.rows[0][6:9] == ("", "", "") and "tie" in table.rows[2][7]
     assert table.notes[0] == found.verdict + "."
     assert "| recombine |" in table.markdown()
 

@@ -14,7 +14,7 @@ from tasks.metric.composed import PartEmbeddings
 def test_pairs_are_nearest_neighbours_of_other_labels_nearest_first(grown: Any) -> None:
     decided = decide_all(grown.trained, grown.store, grown.decoded)
     pairs = misled_pairs(grown.trained, decided, "body")  # whose colour says nothing
-    part = decided.nodes["body"]
+    part = decided.queries["body"]
     rows = torch.nn.functional.normalize(part.embeddings.double(), dim=1).numpy()
     assert 1 <= len(pairs) <= PAIRS
     lengths = []
@@ -36,7 +36,7 @@ def test_the_sheet_is_drawn_where_someone_is_misled(grown: Any, tmp_path: Path) 
         assert sheet.width > 200
     told_apart = torch.tensor([[1.0, 0.0] if label == "day" else [0.0, 1.0] for label in decided.labels])
     sure = PartEmbeddings(embeddings=told_apart, indices=torch.arange(len(decided.labels)))
-    perfect = replace(decided, nodes={**decided.nodes, "body": sure})
+    perfect = replace(decided, queries={**decided.queries, "body": sure})
     other = tmp_path / "none.png"
     assert not write_example_sheet(grown.trained, grown.store, perfect, "body", grown.decoded, other)
     assert not other.exists()

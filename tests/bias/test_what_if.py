@@ -52,17 +52,17 @@ def test_flips_are_counted_as_a_loop_counts_them(
     for photo, donor in draw_donors(decided.labels, shown, 16, False, 1):
         after = exchange_segment(pictures[photo], pictures[donor], (2,))
         for name, own in changed.items():
-            part = decided.nodes[name]
+            asked, among = decided.queries[name], decided.references[name]
             made, there = embed_photo(trained, name, *after)
-            if photo not in part.indices.tolist() or not there:
+            if photo not in asked.indices.tolist() or not there:
                 continue
             assert made is not None
-            rows = torch.nn.functional.normalize(part.embeddings.double(), dim=1)
+            before = asked.embeddings[asked.indices.tolist().index(photo)]
+            rows = torch.nn.functional.normalize(among.embeddings.double(), dim=1)
             near = []
-            for query in (rows[part.indices.tolist().index(photo)], made.double() / made.double().norm()):
-                order = (rows - query).square().sum(dim=1).argsort().tolist()
-                ranked = [int(part.indices[k]) for k in order]
-                near.append(decided.labels[next(i for i in ranked if i not in (photo, donor))])
+            for query in (before, made):
+                nearest = int((rows - query.double() / query.double().norm()).square().sum(dim=1).argmin())
+                near.append(decided.reference_labels[int(among.indices[nearest])])
             own.append(near[0] != near[1])
     for name, own in changed.items():
         assert badge.other_label[name].photos == len(own)
