@@ -59,7 +59,8 @@ def reading(report: BiasReport) -> dict[str, str]:
     return {
         "New training photos": "Cross-fitted: half of the training photos ask a model that learned from the other "
         "half, and the other way round; validation photos ask both. All are new to the models that they ask, so where "
-        "their figures differ, the data differ.",
+        "their figures differ, the data differ. Of presence, half of the training photos make the rule that the other "
+        "half and validation are asked by.",
         "Balanced over labels": "The figures of the training photos, and those that they drop to, are means over the "
         f"labels of each label's P@1: 1/{len(report.labels)} by chance, whatever the labels' shares. A node's own P@1 "
         "is a mean over its validation photos.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.bias.cross_fit import HALVES, CrossFit, halves
+from tasks.bias.cross_fit import CrossFit, halves
 from tasks.bias.presence import presence_shares
 from tasks.bias.shortcut import Balanced, Drop, balanced, drops, enough
 from tasks.segments.source import Split
@@ -41,7 +41,7 @@ def part_drops(
         leaves: leaf to its cross-fit; None where it cannot be trained.
         labels: of every photo of both splits.
         shown: leaf to whether each photo shows it, bool [n].
-        seed: of the halves that presence is cross-fitted by.
+        seed: of the half that the rule of presence is learned on.
     """
     figures: dict[tuple[str, str], tuple[Balanced, Balanced]] = {}
 
@@ -61,8 +61,7 @@ def part_drops(
             )
         there, asked = shown["train"][name], shown["validation"][name]
         if there.any() and not there.all():
-            right, of_validation = _presence(there, labels["train"], asked, labels["validation"], seed)
-            judge(_PRESENCE, name, (right, labels["train"]), (of_validation, labels["validation"]))
+            judge(_PRESENCE, name, *_presence(there, labels["train"], asked, labels["validation"], seed))
     # One family: whether a look or a presence stands out is judged among all of them.
     found = drops({" ".join(key): pair for key, pair in figures.items()})
     judged = {key: found[" ".join(key)] for key in figures}
@@ -79,13 +78,14 @@ def at(values: Sequence[str], indices: NDArray[np.int64]) -> tuple[str, ...]:
 
 def _presence(
     there: NDArray[np.bool_], labels: Sequence[str], asked: NDArray[np.bool_], asked_labels: Sequence[str], seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares of training photos by a rule of the other half, and of validation photos by both."""
+) -> tuple[tuple[NDArray[np.float64], Sequence[str]], tuple[NDArray[np.float64], Sequence[str]]]:
+    """Shares and labels of training and validation photos, by a rule that was learned on half of the training photos.
+
+    The other half alone is asked: two halves that ask each other's rule are right and wrong together, and a chance
+    association of the whole split would count twice.
+    """
     half = halves(np.unique(np.array(labels), return_inverse=True)[1], seed)
-    right, of_validation = np.empty(len(there)), np.zeros(len(asked))
-    for number in range(HALVES):
-        learned, left = np.flatnonzero(half == number), np.flatnonzero(half != number)
-        rule = (there[learned], at(labels, learned))
-        right[left] = presence_shares(*rule, there[left], at(labels, left))
-        of_validation += presence_shares(*rule, asked, asked_labels) / HALVES
-    return right, of_validation
+    learned, left = np.flatnonzero(half == 0), np.flatnonzero(half != 0)
+    rule, left_labels = (there[learned], at(labels, learned)), at(labels, left)
+    new = presence_shares(*rule, there[left], left_labels)
+    return (new, left_labels), (presence_shares(*rule, asked, asked_labels), asked_labels)

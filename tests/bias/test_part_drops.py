@@ -28,6 +28,7 @@ def test_look_and_presence_are_judged_together() -> None:
     presence = found.presence["hat"]
     # In training an x shows a hat and no y does; in validation half of each.
     assert (presence.train.value, presence.validation.value) == (1.0, 0.5)
+    assert (presence.train.n, presence.validation.n) == (100, 80)  # half of the training photos made the rule
     assert presence.alarm and found.look["hair"].alarm
     assert found.look["hair"].train == balanced(np.ones(200), LABELS["train"], ("x", "y"))
 
@@ -46,3 +47,13 @@ def test_at_takes_the_values_of_some_photos() -> None:
     assert at(["a", "b", "c"], np.array([2, 0])) == ("c", "a")
     with pytest.raises(IndexError):
         at(["a"], np.array([1]))
+
+
+def test_a_presence_that_says_nothing_alarms_no_more_often_than_it_may() -> None:
+    generator = np.random.default_rng(2)
+    alarms = 0
+    for seed in range(300):
+        shown = {split: {"hat": generator.random(len(of)) < 0.4} for split, of in LABELS.items()}
+        found = part_drops({"hat": None}, LABELS, shown, seed)  # type: ignore[arg-type]
+        alarms += found.presence["hat"].alarm
+    assert alarms / 300 < 0.08
