@@ -132,3 +132,10 @@ def test_in_mlflow_s_artifact_view(tmp_path: Path, open_in_frame: Any, make_repo
     frame.locator('a[href="#how-title"]').click()
     assert frame.evaluate("scrollY") > before
     assert wrong == []
+
+
+def test_groups_of_too_few_photos_have_no_figures(tmp_path: Path, parse: Any, make_report: Any) -> None:
+    write_bias_page(replace(make_report(), groups=None, amplification=None), {}, tmp_path / "bias.html")
+    text = parse(tmp_path / "bias.html").text
+    assert "P@1 of the worst group" not in text and "P@1 by label and group" not in text
+    assert "Grouped by their group in the data." in text

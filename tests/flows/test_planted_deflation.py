@@ -31,9 +31,10 @@ OPTIONS = TrainingOptions(trunk="small", size=48, framing="crop", epochs=8, pati
 def test_recombining_closes_half_of_the_gap_at_least(
     prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"HOME": str(tmp_path / "home"), "DEVICE": "cpu", "MLFLOW_URI": "memory:planted"}.items():
+    settings = {"HOME": str(tmp_path / "home"), "DEVICE": "cpu", "ENGINE": "threads", "MLFLOW_URI": "memory:planted"}
+    for name, value in settings.items():
         monkeypatch.setenv(f"HEML_{name}", value)
-    source, runner = PortraitSource(PORTRAITS), task_runner(load_settings(engine="threads"))
+    source, runner = PortraitSource(PORTRAITS), task_runner(load_settings())
     for plan in plan_shards(source, source.classes(), None):
         make_shard(source, plan, tmp_path / "store", source.classes(), None, {})
     training = TrainParameters(store=tmp_path / "store", tree="demo", out=tmp_path / "run", options=OPTIONS)
