@@ -47,7 +47,7 @@ def test_the_report_is_written_tracked_and_resumed(
     assert {segment["segment"] for segment in written["segments"]} == {"body", "badge", "spot"}
     badge = next(segment for segment in written["segments"] if segment["segment"] == "badge")
     assert badge["look"]["train"]["value"] > 0.9 and badge["shape"] is not None
-    assert (written["group"], written["plan"], written["synthetic"]) == ("group", None, 0)
+    assert (written["group"], written["plan"]) == ("group", None)
     page = (home / "out" / "bias.html").read_text()
     assert "badge" in page and "<script src" not in page
     assert "badge" in (home / "out" / "bias.md").read_text()
