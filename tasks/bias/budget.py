@@ -10,10 +10,9 @@ def trained_images(store: SegmentStore, node: TreeNode) -> float:
     """About how many images a node is trained on: those that show it, less those held out."""
     rows = store.columns("train", ["provenance"])["provenance"]
     there = [True] * len(rows) if node.classes is None else shows(store, "train", node.classes).tolist()
-    photos = sum(shown for row, shown in zip(rows, there, strict=True) if row is None)
-    made = sum(bool(shown) for row, shown in zip(rows, there, strict=True) if row is not None and not row["held_out"])
-    trained: float = (1 - HELD_OUT_SHARE) * photos + made
-    return trained
+    shown = [row for row, has_it in zip(rows, there, strict=True) if has_it]
+    photos = shown.count(None)
+    return (1 - HELD_OUT_SHARE) * photos + sum(row is not None and not row["held_out"] for row in shown)
 
 
 def equal_epochs(epochs: int, store: SegmentStore, derived: SegmentStore, node: TreeNode) -> int:

@@ -87,22 +87,23 @@ class Deflation:
     def verdict(self) -> str:
         """In words, whether recombination helped, and how it stands beside its rivals."""
         change = self.changes[RECOMBINE]
-        if change.gap.is_tie or change.gap.value < 0:
-            said = f"recombining {self.segment} did not help: the gap to the worst group changed by no more than chance"
-            if not change.gap.is_tie:
-                said = f"recombining {self.segment} did harm: the gap to the worst group grew"
+        if change.gap.is_tie:
+            found = "did not help: the gap to the worst group changed by no more than chance"
+        elif change.gap.value < 0:
+            found = "did harm: the gap to the worst group grew"
         else:
             closed = "" if change.closed is None else f" {change.closed:.0%} of"
-            said = f"recombining {self.segment} closed{closed} the gap to the worst group"
+            found = f"closed{closed} the gap to the worst group"
         cost = 100 * change.precision.value
         rivals = [f"{_beside(difference)} {name}" for name, difference in self.against.items()]
-        return f"{said}; mean P@1 {cost:+.1f} points; " + ", ".join(rivals)
+        return f"recombining {self.segment} {found}; mean P@1 {cost:+.1f} points; " + ", ".join(rivals)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; photos' shares are left out."""
-        outcomes = [{**asdict(outcome), "shares": None} for outcome in (self.before, *self.after)]
-        for outcome in outcomes:
-            del outcome["shares"]
+        outcomes = [
+            {name: value for name, value in asdict(outcome).items() if name != "shares"}
+            for outcome in (self.before, *self.after)
+        ]
         return {
             "segment": self.segment,
             "group": self.group,

@@ -40,16 +40,7 @@ def write_reweighted_store(store: SegmentStore, groups: Sequence[str], seed: int
     are held out, repeats would be their own nearest neighbours, so these are not repeated: of each cell as many as of
     the smallest follow as copies, to judge by. A cell without photos stays empty.
 
-    Args:
-        store: photos alone.
-        groups: of each training photo, in the store's order.
-        seed: of the drawing and of the held-out split.
-        out: folder of the new store.
-
-    Raises:
-        InputError: the store has synthetic rows, or `out` is the store itself or holds another one.
-        ValueError: there is not one group a training photo.
-        OSError: the disk is full; the shards that are finished stay.
+    Args, Raises: as `write_subsampled_store`.
     """
     photos, generator = training_photos(store, seed), np.random.default_rng(seed)
     trained_on, judged_by = _cells(photos, groups)

@@ -40,7 +40,7 @@ def training_photos(store: SegmentStore, seed: int) -> TrainingPhotos:
     columns = store.columns("train", ["image_id", "label", "group", "provenance"])
     if made := sum(provenance is not None for provenance in columns["provenance"]):
         raise InputError(
-            f"{made} rows of the store {store.path} are synthetic already, and samples are made of photos only: "
+            f"{made} rows of the store {store.path} are no photos, and samples are made of photos only: "
             "give the store that it was made from"
         )
     labels = np.unique(np.array(columns["label"], dtype=np.str_), return_inverse=True)[1].astype(np.int64)

@@ -12,6 +12,7 @@ from tasks.bias import cross_fit as module
 from tasks.bias.cross_fit import CrossFit, cross_fit, halves
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.model import embed, load_model
+from tasks.metric.node_result import finished_result
 from tasks.metric.subject import node_subject, shape_control
 from tasks.segments.pictures import decode_label_map, encode_label_map
 from tasks.segments.store import Row, SegmentStore, describe_segments
@@ -74,7 +75,8 @@ def test_each_photo_asks_a_model_of_the_other_half(grown: Any, folder: Path, bad
 def test_all_epochs_run_and_the_last_is_taken(grown: Any, folder: Path, badge: CrossFit) -> None:
     (kept,) = folder.iterdir()
     for number in (0, 1):
-        result = module.train_node.__globals__["fit"].__globals__["finished_result"](kept / str(number), kept.name)
+        result = finished_result(kept / str(number), kept.name)
+        assert result is not None
         assert (result.epochs, result.best_epoch) == (grown.options.epochs, grown.options.epochs - 1)
         assert result.train_images == int((halves(_labels(grown), 0)[badge.train_indices] == number).sum())
 

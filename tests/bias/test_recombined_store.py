@@ -133,7 +133,7 @@ def test_no_other_store_is_written_over(
     with pytest.raises(InputError, match="holds another store"):
         write_recombined_store(store, replace(PLAN, seed=6), made.path)
     assert own.digest == make_store(tmp_path / "again").digest
-    with pytest.raises(InputError, match=r"40 rows of the store .* are synthetic already"):
+    with pytest.raises(InputError, match=r"40 rows of the store .* are no photos"):
         write_recombined_store(made, PLAN, tmp_path / "twice")
 
 
