@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tasks.bias.audit import CrossFits, audit
 from tasks.bias.auditable import check_auditable
@@ -116,30 +117,43 @@ def test_the_report_is_plain_values(report: BiasReport) -> None:
     assert again["chance"] == 0.5
 
 
+def test_the_score_is_of_what_raised_the_alarm(report: BiasReport) -> None:
+    badge = report.segments[0]
+    assert badge.look is not None
+    unsure = replace(badge.look, alarm=False, value=0.4)
+    sure = replace(badge.look, alarm=True, value=0.06)
+    assert replace(badge, look=unsure, presence=sure).score == 0.06
+    assert replace(badge, look=unsure, presence=None).score == 0.4
+
+
 @pytest.fixture
 def many(make_store: Callable[..., SegmentStore], tmp_path: Path) -> SegmentStore:
-    """300 photos in the group "left", 84 in "right", 16 in "few"."""
+    """300 photos in the group "left", 84 in "right", 16 in "few", and 16 in none."""
 
     def change(row: Row) -> Row:
         number = int(row.image_id.split("-")[1])
-        return replace(row, group="left" if number < 300 else "right" if number < 384 else "few")
+        group = "left" if number < 300 else "right" if number < 384 else "few" if number < 400 else None
+        return replace(row, group=group)
 
-    return make_store(tmp_path / "many", train=400, change=change)
+    return make_store(tmp_path / "many", train=416, change=change)
 
 
 def test_a_part_that_tells_nothing_within_a_group_raises_an_alarm(
     grown: Any, many: SegmentStore, tmp_path: Path
 ) -> None:
-    right = np.array([1.0, 0.0, 0.0, 1.0] * 75 + [1.0] * 84 + [0.0, 1.0, 1.0, 0.0] * 4)  # of left and few, every other
+    right = np.array([1.0, 0.0, 0.0, 1.0] * 75 + [1.0] * 84 + [0.0, 1.0, 1.0, 0.0] * 4 + [0.0] * 16)
     validation = np.arange(16)
-    fit = CrossFit(train_indices=np.arange(400), train=right, validation_indices=validation, validation=np.ones(16))
+    fit = CrossFit(train_indices=np.arange(416), train=right, validation_indices=validation, validation=np.ones(16))
     fits = CrossFits(leaves={"body": fit, "badge": None, "spot": None}, shapes={}, background=None)
     decided = decide_all(grown.trained, many, tmp_path / "decoded")
     grouped = audit(grown.trained, many, decided, fits, group="group", photos=2)
     first = grouped.segments[0]
     assert first.segment == "body" and first.within is not None
-    # The few tell as little, but that may be chance.
+    # The few tell as little, but that may be chance; what group the last ones are of is not known.
     assert (first.within.group, first.within.alarm, first.within.least.value) == ("left", True, 0.5)
+    assert first.look is not None
+    distance = (0.5 - first.look.train.value) / first.within.least.variance**0.5
+    assert first.within.p_value == pytest.approx(3 * stats.norm.cdf(distance))  # of three groups
     assert first.reasons == ("its look tells the label over all, and not within the group left",)
     assert first.score == pytest.approx(right.mean() - 0.5, abs=0.01)
     bare = audit(grown.trained, many, decided, fits, group=None, photos=2)

@@ -58,5 +58,7 @@ def test_a_node_without_a_model_stays_without(grown: Any, tmp_path: Path) -> Non
 
 def test_what_is_done_is_taken(grown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = carry_over(grown.trained, "badge", grown.store, grown.decoded, tmp_path)
+    kept = Path(first.folder) / "result.json"
+    kept.write_text(kept.read_text().replace('"node": "badge"', '"node": "emblem"'))  # before it was renamed
     monkeypatch.setattr(module, "training_data", lambda *_: pytest.fail("embedded again"))
     assert carry_over(grown.trained, "badge", grown.store, grown.decoded, tmp_path) == first

@@ -23,11 +23,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fits")
 
 
-@pytest.fixture(scope="module")
-def badge(grown: Any, folder: Path) -> CrossFit:
-    found = cross_fit(node_subject(grown.tree["badge"], grown.store, grown.options), grown.store, grown.decoded, folder)
+def fitted(grown: Any, leaf: str, folder: Path) -> CrossFit:
+    found = cross_fit(node_subject(grown.tree[leaf], grown.store, grown.options), grown.store, grown.decoded, folder)
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="module")
+def badge(grown: Any, folder: Path) -> CrossFit:
+    return fitted(grown, "badge", folder)
 
 
 def test_every_label_is_cut_in_halves() -> None:
@@ -40,14 +44,15 @@ def test_every_label_is_cut_in_halves() -> None:
     assert np.array_equal(half, halves(labels, 3))
 
 
-def test_each_photo_asks_a_model_of_the_other_half(grown: Any, folder: Path, badge: CrossFit) -> None:
-    subject = node_subject(grown.tree["badge"], grown.store, grown.options)
-    data = subject.data(grown.store, grown.decoded)
-    assert badge.train_indices.tolist() == sorted([*data.train.indices.tolist(), *data.held_out.indices.tolist()])
-    assert badge.validation_indices.tolist() == data.validation.indices.tolist()
+@pytest.mark.parametrize("leaf", ["badge", "body"])  # whose colour is the label; and says nothing, so answers vary
+def test_each_photo_asks_a_model_of_the_other_half(grown: Any, tmp_path: Path, leaf: str) -> None:
+    found = fitted(grown, leaf, tmp_path)
+    data = node_subject(grown.tree[leaf], grown.store, grown.options).data(grown.store, grown.decoded)
+    assert found.train_indices.tolist() == sorted([*data.train.indices.tolist(), *data.held_out.indices.tolist()])
+    assert found.validation_indices.tolist() == data.validation.indices.tolist()
     half = halves(data.train.data.labels, grown.options.seed)
-    train, validation = dict.fromkeys(badge.train_indices.tolist(), -1.0), np.zeros(len(data.validation))
-    (kept,) = folder.iterdir()
+    train, validation = dict.fromkeys(found.train_indices.tolist(), -1.0), np.zeros(len(data.validation))
+    (kept,) = tmp_path.iterdir()
     for number in (0, 1):
         model = load_model(grown.options.model, load_checkpoint(kept / str(number) / "best.safetensors"))
 
@@ -55,10 +60,10 @@ def test_each_photo_asks_a_model_of_the_other_half(grown: Any, folder: Path, bad
             view = replace(data.train if split == "train" else data.validation, indices=np.array(rows))
             return torch.nn.functional.normalize(embed(model, view.batches("cpu"), "cpu").double(), dim=1).numpy()
 
-        learned = [row for row in badge.train_indices.tolist() if half[row] == number]
+        learned = [row for row in found.train_indices.tolist() if half[row] == number]
         references = vectors(learned, "train")
         for split, labels in (("train", data.train.data.labels), ("validation", data.validation.data.labels)):
-            rows = badge.train_indices if split == "train" else badge.validation_indices
+            rows = found.train_indices if split == "train" else found.validation_indices
             asked = [row for row in rows.tolist() if split == "validation" or half[row] != number]
             for place, (row, vector) in enumerate(zip(asked, vectors(asked, split), strict=True)):
                 near = learned[int(((references - vector) ** 2).sum(axis=1).argmin())]
@@ -67,9 +72,9 @@ def test_each_photo_asks_a_model_of_the_other_half(grown: Any, folder: Path, bad
                     train[row] = share
                 else:
                     validation[place] += share / 2
-    assert badge.train.tolist() == list(train.values())
-    assert badge.validation.tolist() == validation.tolist()
-    assert badge.train.mean() > 0.9  # the badge's colour is the label
+    assert found.train.tolist() == list(train.values())
+    assert found.validation.tolist() == validation.tolist()
+    assert (found.train.mean() > 0.9) == (leaf == "badge")
 
 
 def test_all_epochs_run_and_the_last_is_taken(grown: Any, folder: Path, badge: CrossFit) -> None:
