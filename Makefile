@@ -31,7 +31,7 @@ test: lint
 # Makes requirements.lock again from pyproject.toml: names, versions and hashes, no index address.
 lock:
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate \
-		--python-version 3.11 --extra dev --extra build pyproject.toml -o requirements.lock
+		--python-version 3.11 --extra dev --extra cluster --extra build pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .heml

@@ -1,5 +1,6 @@
 """Audit what the labels of a data set lean on, through a trained tree."""
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
@@ -7,14 +8,17 @@ from prefect import flow
 from flows.console import say
 from flows.parameters import AuditParameters
 from flows.tracked_run import tracked_run
+from flows.trainings import Future, Training, Trainings
 from infra.runners import check_engine, task_runner, training_resources
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 from infra.tracking import fetch_model
 from tasks.audit import AuditRun, audit_store, audit_subjects, cross_fit_subject
 from tasks.bias.auditable import check_auditable
 from tasks.bias.groups import find_group
-from tasks.metric.trained_tree import open_trained_tree
-from tasks.segments.store import open_store
+from tasks.metric.node_options import pixel_share
+from tasks.metric.subject import Subject
+from tasks.metric.trained_tree import TrainedTree, open_trained_tree
+from tasks.segments.store import SegmentStore, open_store
 
 
 @flow(name="audit-bias", task_runner=task_runner(load_settings()))
@@ -31,7 +35,7 @@ def audit_bias(parameters: AuditParameters) -> dict[str, Any]:
         InputError: the model, the store or the group cannot be used.
     """
     settings = load_settings()
-    check_engine(settings)
+    check_engine(settings, say)
     store = open_store(parameters.store.resolve())
     check_auditable(store)
     group = find_group(store, parameters.group)
@@ -39,7 +43,7 @@ def audit_bias(parameters: AuditParameters) -> dict[str, Any]:
     trained = open_trained_tree(model, settings.torch_device)
     trained.tree.check(store.classes.values())
     facts = {"model": str(model), "store": str(store.path), "group": group, "controls": parameters.controls}
-    with tracked_run(settings.tracking_uri, store.source, facts) as run_id, training_resources(settings):
+    with tracked_run(settings.tracking_uri, store.source, facts) as run_id:
         run = AuditRun(
             model=str(model),
             store=str(store.path),
@@ -53,10 +57,9 @@ def audit_bias(parameters: AuditParameters) -> dict[str, Any]:
             tracking=settings.tracking_uri,
             run_id=run_id,
         )
-        futures = [cross_fit_subject.submit(each, run) for each in audit_subjects(trained, store, parameters.controls)]
-        for number, future in enumerate(futures, start=1):
-            say(f"[{number:2d}/{len(futures)}] {future.result()}")
-        report: dict[str, Any] = audit_store.submit(run).result()
+        _cross_fit(trained, store, run, settings)
+        with training_resources(settings):
+            report: dict[str, Any] = audit_store.submit(run).result()
     say(_verdict(report))
     say(f"report: {parameters.out / 'bias.html'}")
     return report
@@ -65,6 +68,25 @@ def audit_bias(parameters: AuditParameters) -> dict[str, Any]:
 def largest_shortcut(report: dict[str, Any]) -> float:
     """The largest drop of a part that is a shortcut, from what bias.json holds; 0 without one."""
     return max((segment["score"] for segment in report["segments"] if segment["reasons"]), default=0.0)
+
+
+def _cross_fit(trained: TrainedTree, store: SegmentStore, run: AuditRun, settings: Settings) -> None:
+    """One task run a part or control; tells of each that has ended."""
+    planned = {}
+    for each in audit_subjects(trained, store, run.controls):
+        submit = partial(_submit, each, run)
+        planned[each.name] = Training(submit=submit, share=pixel_share(each.options, trained.options))
+    names = list(planned)
+
+    def on_end(name: str, future: Future) -> None:
+        said = future.result() if future.state.is_completed() else f"{name}: {future.state.name}"
+        say(f"[{names.index(name) + 1:2d}/{len(names)}] {said}")
+
+    Trainings(planned, settings).wait(on_end)
+
+
+def _submit(subject: Subject, run: AuditRun, _children: list[Any]) -> Future:
+    return cross_fit_subject.submit(subject, run)
 
 
 def _verdict(report: dict[str, Any]) -> str:

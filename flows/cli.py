@@ -25,6 +25,7 @@ from flows.cli_recombine import recombine
 from flows.cli_retrieve import retrieve
 from flows.cli_search import search
 from flows.cli_study import reproduce
+from flows.cli_up import up
 from infra.processes import ServerError
 from tasks.errors import InputError
 
@@ -244,16 +245,7 @@ def export(
     typer.echo(f"{written} pictures of {node} in {out}")
 
 
-@app.command(epilog="Example: heml up")
-def up() -> None:
-    """Start Prefect's server and MLflow's UI on this machine, until Ctrl-C."""
-    from infra.services import up as services_up
-    from infra.settings import load_settings
-
-    with services_up(load_settings()) as services:
-        typer.echo(f"Prefect  {services.prefect_ui}\nMLflow   {services.mlflow}")
-        typer.echo("Ctrl-C stops them." if services.started else "Both were running already.")
-        services.wait()
+app.command(epilog="Example: heml up --profile cluster")(up)
 
 
 @app.command(epilog="Example: heml demo")

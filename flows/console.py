@@ -5,6 +5,8 @@ from contextvars import ContextVar
 from prefect import get_run_logger
 from rich.console import Console
 
+from tasks.segments.printable import printable
+
 at_terminal: ContextVar[bool] = ContextVar("at_terminal", default=False)
 console = Console(highlight=False, soft_wrap=True)
 
@@ -13,4 +15,5 @@ def say(line: str) -> None:
     """Tell one line, plain text; call it from within a flow run."""
     get_run_logger().info(line)
     if at_terminal.get():
-        console.print(line, markup=False)
+        # Names in it come from data, and may not command the terminal.
+        console.print("\n".join(map(printable, line.split("\n"))), markup=False)

@@ -1,17 +1,18 @@
 """Deflate a bias: find the shortcut, make new samples against it, train anew what shows it, and judge on photos."""
 
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.futures import PrefectFuture
 
 from flows.audit_bias import audit_bias
 from flows.console import say
 from flows.parameters import AuditParameters, DeflateParameters
 from flows.tracked_run import tracked_run
-from infra.runners import check_engine, task_runner, training_resources
+from flows.trainings import Future, Training, Trainings
+from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from infra.tracking import fetch_model
 from tasks.bias.auditable import check_auditable
@@ -21,6 +22,7 @@ from tasks.bias.groups import find_group
 from tasks.bias.plan import RecombinationPlan, parse_plan, read_plan
 from tasks.deflate import DeflateRun, carry, compare_remedies, make_remedy_store
 from tasks.errors import InputError
+from tasks.metric.node_options import pixel_share
 from tasks.metric.subject import Subject
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.report import assemble
@@ -44,7 +46,7 @@ def deflate(parameters: DeflateParameters) -> str | None:
         InputError: the model, the store, the group or the plan cannot be used.
     """
     settings = load_settings()
-    check_engine(settings)
+    check_engine(settings, say)
     store = open_store(parameters.store.resolve())
     group = find_group(store, parameters.group)
     if group is None:
@@ -74,7 +76,8 @@ def deflate(parameters: DeflateParameters) -> str | None:
             tracking=settings.tracking_uri,
             run_id=run_id,
         )
-        made = {remedy: make_remedy_store.submit(remedy, run) for remedy in REMEDIES}
+        with ordinary_resources(settings):
+            made = {remedy: make_remedy_store.submit(remedy, run) for remedy in REMEDIES}
         stores = {remedy: future.result() for remedy, future in made.items()}
         models, epochs = {}, {}
         for remedy, path in stores.items():
@@ -91,6 +94,10 @@ def deflate(parameters: DeflateParameters) -> str | None:
     )
     _audit(after, settings)
     return table
+
+
+def _carry(node: str, store: str, run: DeflateRun, _children: list[Any]) -> Future:
+    return carry.submit(node, store, run)
 
 
 def _planned_leaf(trained: TrainedTree, store: SegmentStore, plan: RecombinationPlan) -> TreeNode:
@@ -160,21 +167,22 @@ def _retrained(
         experiment=store.source,
         parent_run_id=run.run_id,
     )
-    futures: dict[str, PrefectFuture[Any]] = {}
-    with training_resources(settings):
-        for node in trained.tree.nodes:
-            if leaf.name in node.leaves:
-                kept = trained.nodes[node.name]
-                epochs = equal_epochs(trained.options.epochs, store, derived, node)
-                own = replace(options, framing=kept.framing, size=kept.size, epochs=epochs, patience=epochs)
-                subject = Subject(name=node.name, class_ids=node.class_ids(store.classes), options=own)
-                children: list[Any] = [futures[child] for child in node.children]
-                futures[node.name] = train_beside.submit(subject, training, children)
-            else:
-                futures[node.name] = carry.submit(node.name, str(derived.path), run)
+    planned: dict[str, Training] = {}
+    for node in trained.tree.nodes:
+        if leaf.name in node.leaves:
+            kept = trained.nodes[node.name]
+            epochs = equal_epochs(trained.options.epochs, store, derived, node)
+            own = replace(options, framing=kept.framing, size=kept.size, epochs=epochs, patience=epochs)
+            subject = Subject(name=node.name, class_ids=node.class_ids(store.classes), options=own)
+            submit = partial(train_beside.submit, subject, training)
+            planned[node.name] = Training(submit=submit, children=node.children, share=pixel_share(own, options))
+        else:
+            planned[node.name] = Training(submit=partial(_carry, node.name, str(derived.path), run))
+    futures = Trainings(planned, settings).wait()
     fields = [future.result() for future in futures.values()]
     as_they_are = [node.name for node in trained.tree.nodes if leaf.name not in node.leaves]
-    assembled: str = assemble.submit(
-        training, fields, as_they_are, [], trained.decision, str(run.folder(remedy))
-    ).result()
+    with ordinary_resources(settings):
+        assembled: str = assemble.submit(
+            training, fields, as_they_are, [], trained.decision, str(run.folder(remedy))
+        ).result()
     return assembled

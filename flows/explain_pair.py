@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.parameters import ExplainParameters
 from flows.tracked_run import tracked_run
-from infra.runners import check_engine, task_runner, training_resources
+from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import load_settings
 from infra.tracking import fetch_model
 from tasks.errors import InputError
@@ -42,7 +42,8 @@ def explain_pair(parameters: ExplainParameters) -> dict[str, Any]:
             except InputError as error:
                 wrong.append(error)
         if done:
-            keep_explanations.submit(list(done), str(out), listed, settings.tracking_uri, run_id).result()
+            with ordinary_resources(settings):
+                keep_explanations.submit(list(done), str(out), listed, settings.tracking_uri, run_id).result()
         if wrong:
             raise wrong[0]
     results: list[dict[str, Any]] = list(done.values())

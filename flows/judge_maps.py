@@ -28,7 +28,7 @@ def judge_maps(parameters: JudgeParameters) -> list[str]:
         InputError: the model, the store, the node or the segment cannot be used, or the photos make too few pairs.
     """
     settings = load_settings()
-    check_engine(settings)
+    check_engine(settings, say)
     store = open_store(parameters.store.resolve())
     model = fetch_model(parameters.model, settings)
     node = parameters.node or open_trained_tree(model).tree.root.name

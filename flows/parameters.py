@@ -3,34 +3,34 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from flows.form_schema import Described, Parameters, by_any_of
 from tasks.errors import InputError
 from tasks.explanation.pair_place import PairPlace
 from tasks.explanation.pair_table import PairRow, read_pair_table
 from tasks.metric.decision import DecisionChoice
+from tasks.metric.losses import LOSSES
 from tasks.metric.options import TrainingOptions
 from tasks.segments.cub_source import CubSource
 from tasks.segments.dataset_source import DatasetSource
 from tasks.segments.dominant_label import LEAST_PHOTOS, DominantLabel
 from tasks.segments.folder_source import FolderSource
 from tasks.segments.hidden_masks import HiddenMasks
-from tasks.segments.portraits import PortraitSource, PortraitSpec
+from tasks.segments.portraits import PARTS, PortraitSource, PortraitSpec
 from tasks.segments.segment_label import SegmentLabel
 from tasks.segments.source import Source
 
-
-class Parameters(BaseModel):
-    """What all parameters share: nothing unknown is taken, nothing is changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+KIND = Field(description="tells this source from the others")
+# Device and threads are settings of the machine that trains: HEML_DEVICE, HEML_THREADS.
+OptionsForm = Annotated[TrainingOptions, Described(choices={"loss": tuple(LOSSES)}, hidden=("device", "threads"))]
 
 
 class Portraits(Parameters):
     """The embedded, synthetic portraits."""
 
-    kind: Literal["portraits"] = "portraits"
-    spec: PortraitSpec = PortraitSpec()
+    kind: Annotated[Literal["portraits"], KIND] = "portraits"
+    spec: Annotated[PortraitSpec, Described(choices={"cause": PARTS})] = PortraitSpec()
     known_masks: Annotated[int | None, Field(description="keep the masks of so many; segment the others")] = None
 
     def source(self) -> Source:
@@ -56,7 +56,7 @@ class Labelled(Parameters):
     )
     validation: float = Field(0.2, gt=0, lt=1, description="share of the validation split, where the photos have none")
     limit: int | None = Field(None, gt=0, description="take so many photos only, stratified by label")
-    seed: int = 0
+    seed: int = Field(0, description="of the split and the sample")
 
     def shared_fields(self) -> dict[str, Any]:
         """What every source of labelled photos takes.
@@ -80,7 +80,7 @@ class Labelled(Parameters):
 class Folder(Labelled):
     """A folder of photos, with or without masks."""
 
-    kind: Literal["folder"] = "folder"
+    kind: Annotated[Literal["folder"], KIND] = "folder"
     images: Path = Field(description="photos, or the sub-folders training and validation of photos")
     labels: Path | None = Field(
         None, description="a CSV file with a column `id` (the photo's file name without its ending)"
@@ -125,12 +125,12 @@ class Folder(Labelled):
 class Dataset(Labelled):
     """A data set of the Hugging Face hub, or a local Parquet file of the same layout."""
 
-    kind: Literal["dataset"] = "dataset"
-    name: str
+    kind: Annotated[Literal["dataset"], KIND] = "dataset"
+    name: str = Field(description="on the hub, or the Parquet file")
     subset: str | None = Field(None, description="its configuration on the hub, such as scene_parsing")
     revision: str | None = Field(None, description="its branch, tag or commit on the hub")
-    image: str = "image"
-    mask: str | None = None
+    image: str = Field("image", description="the column of the photos")
+    mask: str | None = Field(None, description="the column of the masks; without it a segmenter is needed")
 
     def source(self) -> Source:
         """The source of photos."""
@@ -141,7 +141,7 @@ class Dataset(Labelled):
 class Cub(Parameters):
     """Caltech-UCSD Birds-200-2011 as it is unpacked."""
 
-    kind: Literal["cub"] = "cub"
+    kind: Annotated[Literal["cub"], KIND] = "cub"
     folder: Path = Field(description="with images.txt, and segmentations in it or beside it")
     by_class: bool = Field(True, description="the first half of the classes trains, the second validates")
     limit: int | None = Field(None, gt=0, description="take so many photos only, stratified by label")
@@ -155,23 +155,25 @@ class Cub(Parameters):
 class PrepareParameters(Parameters):
     """Photos to a segment store."""
 
-    photos: Annotated[Portraits | Folder | Dataset | Cub, Field(discriminator="kind")] = Portraits()
+    photos: Annotated[
+        Portraits | Folder | Dataset | Cub,
+        Field(discriminator="kind", description="where the photos come from", json_schema_extra=by_any_of),
+    ] = Portraits()
     out: Path = Field(description="folder of the segment store")
     segmenter: Annotated[str | None, Field(description="a SegFormer by name or folder, for photos without masks")] = (
         None
     )
     fit_segmenter: Annotated[bool, Field(description="train a SegFormer on the photos that have masks")] = False
-    segmenter_epochs: Annotated[int, Field(gt=0)] = 20
+    segmenter_epochs: Annotated[int, Field(gt=0, description="passes over those photos")] = 20
     segmenter_size: Annotated[int, Field(ge=32, description="longer side that it sees, pixels")] = 128
 
 
 class TrainParameters(Parameters):
     """A segment store to a trained tree."""
 
-    store: Path
+    store: Path = Field(description="a segment store")
     tree: str = Field("auto", description="a preset, a YAML file, or auto: pairs of the store's classes")
     out: Path | None = Field(None, description="folder of the results; by default under the HEML home")
-    options: TrainingOptions = TrainingOptions()
     controls: Annotated[bool, Field(description="train also what each leaf's shape, and the background, say alone")] = (
         False
     )
@@ -179,6 +181,7 @@ class TrainParameters(Parameters):
     decision: Annotated[DecisionChoice, Field(description="own: the root's model; composed: the sum of its leaves")] = (
         "auto"
     )
+    options: OptionsForm = TrainingOptions()
 
 
 class ReproduceParameters(Parameters):
@@ -190,8 +193,8 @@ class ReproduceParameters(Parameters):
     rows: tuple[str, ...] = Field(("table-1",), description="rows, or groups of them: table-1, leak, framing")
     seeds: int = Field(1, ge=1, description="trainings of each row")
     costs: bool = Field(True, description="measure time and memory of a step of each method")
-    options: TrainingOptions = TrainingOptions()
     out: Path | None = Field(None, description="folder of rows and tables; by default under the HEML home")
+    options: OptionsForm = TrainingOptions()
 
 
 class JudgeParameters(Parameters):
@@ -234,11 +237,11 @@ class ExplainParameters(Parameters):
     """Two photos, or a table of pairs, and a trained tree to explanations."""
 
     model: str = Field(description="folder of a trained tree, or an MLflow address such as models:/NAME@champion")
-    out: Path
-    photo_a: Path | None = None
-    photo_b: Path | None = None
-    mask_a: Path | None = None
-    mask_b: Path | None = None
+    out: Path = Field(description="folder of the explanation, or of one for each pair")
+    photo_a: Path | None = Field(None, description="the one photo")
+    photo_b: Path | None = Field(None, description="the other")
+    mask_a: Path | None = Field(None, description="of the one photo; not needed where the model has a segmenter")
+    mask_b: Path | None = Field(None, description="of the other")
     pairs: Path | None = Field(
         None, description="instead of photos: a CSV file, a row a pair, with photo_a, photo_b, mask_a, mask_b"
     )

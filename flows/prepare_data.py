@@ -9,7 +9,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
 from flows.parameters import Labelled, PrepareParameters
-from infra.runners import check_engine, task_runner, training_resources
+from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
 from tasks.prepare import fit_source_segmenter, keep_segmenter, make_store_shard
@@ -37,7 +37,7 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
         InputError: a photo, a mask, a label or a class is wrong; shards that are done stay done.
     """
     settings = load_settings()
-    check_engine(settings)
+    check_engine(settings, say)
     photos, store = parameters.photos, parameters.out.resolve()
     source = photos.source()
     if isinstance(photos, Labelled) and photos.label_segment is not None:
@@ -48,16 +48,16 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
         _say_left_out(source.left_out(), source.label.least_photos)
     classes, segmenter = source.classes(), store / "segmenter"
     notes: dict[str, Any] = {}
-    with training_resources(settings):
-        if parameters.fit_segmenter:
-            say("training a SegFormer on the photos that have masks")
-            options = SegmenterOptions(epochs=parameters.segmenter_epochs, size=parameters.segmenter_size)
-            notes = fit_source_segmenter.submit(source, options, 0, str(segmenter)).result()
-            say(f"segmenter: mean IoU {notes['segmenter_miou']:.3f} on photos held out")
-        elif parameters.segmenter:
+    if parameters.fit_segmenter:
+        say("training a SegFormer on the photos that have masks")
+        with training_resources(settings):
+            notes = fit_source_segmenter.submit(source, _options(parameters, settings), 0, str(segmenter)).result()
+        say(f"segmenter: mean IoU {notes['segmenter_miou']:.3f} on photos held out")
+    elif parameters.segmenter:
+        with ordinary_resources(settings):
             keep_segmenter.submit(parameters.segmenter, str(segmenter)).result()
-        elif segmenter.is_dir():
-            shutil.rmtree(segmenter)  # of an earlier preparation, which this one does not use
+    elif segmenter.is_dir():
+        shutil.rmtree(segmenter)  # of an earlier preparation, which this one does not use
     digest = None
     if segmenter.is_dir():
         loaded = load_segmenter(str(segmenter))
@@ -65,9 +65,9 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     if not classes:
         raise InputError("the photos have no masks: give --segmenter NAME, or --masks and --classes")
     plans = plan_shards(source, classes, digest)
-    folder = str(segmenter) if digest else None
-    with training_resources(settings):
-        futures = [make_store_shard.submit(source, plan, str(store), classes, folder) for plan in plans]
+    folder, device = str(segmenter) if digest else None, settings.torch_device
+    with training_resources(settings) if folder else ordinary_resources(settings):
+        futures = [make_store_shard.submit(source, plan, str(store), classes, folder, device) for plan in plans]
     shards = _collect(futures)
     for split in SPLITS:  # shards of an earlier, larger preparation
         for path in (store / f"split={split}").glob("part-*.parquet"):
@@ -87,14 +87,20 @@ def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRun
         InputError: the source's description is wrong.
     """
     source, store = parameters.photos.source(), parameters.out.resolve()
-    options = SegmenterOptions(epochs=parameters.segmenter_epochs, size=parameters.segmenter_size)
-    if parameters.segmenter or (parameters.fit_segmenter and not is_fitted(source, options, 0, store / "segmenter")):
+    options, segmenter_folder = _options(parameters, settings), store / "segmenter"
+    if parameters.segmenter or (parameters.fit_segmenter and not is_fitted(source, options, 0, segmenter_folder)):
         return task_runner(settings)
-    segmenter = load_segmenter(str(store / "segmenter")) if parameters.fit_segmenter else None
+    segmenter = load_segmenter(str(segmenter_folder)) if parameters.fit_segmenter else None
     plans = plan_shards(source, source.classes(), segmenter.digest if segmenter else None)
     if all(shard_is_made(store, plan) for plan in plans):
         return ThreadPoolTaskRunner(max_workers=2)
     return task_runner(settings)
+
+
+def _options(parameters: PrepareParameters, settings: Settings) -> SegmenterOptions:
+    return SegmenterOptions(
+        epochs=parameters.segmenter_epochs, size=parameters.segmenter_size, device=settings.torch_device
+    )
 
 
 def _say_left_out(photos: dict[str, int], fewest: int) -> None:

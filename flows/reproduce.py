@@ -12,6 +12,7 @@ from flows.prepare_data import prepare_data, prepare_runner
 from flows.study_data import hub_data
 from flows.tracked_run import tracked_run
 from flows.train_tree import runner_for, train_tree, training_run
+from flows.trainings import Training, Trainings
 from flows.trees import resolve_tree
 from infra.machine import machine_name
 from infra.runners import check_engine, task_runner, training_resources
@@ -45,7 +46,7 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
         InputError: the study, a row, the data or the options cannot be used; rows that are done stay done.
     """
     settings = load_settings()
-    check_engine(settings)
+    check_engine(settings, say)
     paper, rows = paper_study(parameters.study), select_rows(parameters.rows)
     if any(row.method == "avsl" for row in rows):
         check_trunk(parameters.options.trunk)
@@ -113,8 +114,8 @@ def _train_row(
         return
     subject: Subject = (avsl_baseline if row.method == "avsl" else traditional_baseline)(options)
     decode_store(run)
-    with training_resources(settings):
-        result: dict[str, Any] = train_beside.submit(subject, run).result()  # type: ignore[assignment]  # of a State Prefect gives the data
+    baseline = Training(submit=lambda _: train_beside.submit(subject, run))
+    result: dict[str, Any] = Trainings({row.name: baseline}, settings).wait()[row.name].result()
     record_baseline(row, run, subject, result, str(out))
 
 

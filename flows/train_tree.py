@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
@@ -14,17 +14,21 @@ from flows.earlier_run import earlier_outcome, keep_outcome, run_digest
 from flows.node_fields import node_fields
 from flows.parameters import TrainParameters
 from flows.tracked_run import tracked_run
+from flows.trainings import Future, Training, Trainings
 from flows.trees import resolve_tree
-from infra.runners import check_engine, task_runner, training_resources
+from infra.outage import outlive_outages
+from infra.runners import check_engine, ordinary_resources, task_runner
 from infra.settings import Settings, load_settings
 from infra.tracking import open_tracker
 from tasks.errors import InputError
+from tasks.metric.node_options import pixel_share
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import finished_nodes, untrainable_leaves
-from tasks.metric.subject import Subject, background_control, shape_control
+from tasks.metric.subject import background_control, node_subject, shape_control
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.report import assemble, register
+from tasks.segments.file_name import file_name
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree
 from tasks.train import train, train_beside
@@ -45,7 +49,7 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
         InputError: the store, the tree or the options cannot be used; nodes that are done stay done.
     """
     settings = load_settings()
-    check_engine(settings)
+    check_engine(settings, say)
     store = open_store(parameters.store.resolve())
     tree = resolve_tree(parameters.tree, store)
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
@@ -55,14 +59,14 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     if len(done) == len(tree.nodes):
         out = _out(parameters, settings, store, done[tree.root.name])
         if earlier := earlier_outcome(out, run_digest(parameters, settings, store, tree, done), settings):
-            _collect(_submit(run, tree, settings), len(tree.nodes))
+            _collect(_node_trainings(run, tree, store, options, settings), tree)
             _say_end(earlier)
             return earlier
     facts = {**run.options, "store": run.store, "tree": parameters.tree}
     with tracked_run(run.tracking, run.experiment, facts) as run_id:
         run = replace(run, parent_run_id=run_id)
         open_tracker(run.tracking).log_dataset_input(run.parent_run_id, store.source, store.digest, run.store)
-        return _run(parameters, settings, run, tree, store, options)
+        return outlive_outages(lambda: _run(parameters, settings, run, tree, store, options), settings, say)
 
 
 def training_run(store: SegmentStore, tree: SegmentTree, options: TrainingOptions, settings: Settings) -> TrainingRun:
@@ -101,8 +105,8 @@ def _run(
     store: SegmentStore,
     options: TrainingOptions,
 ) -> dict[str, Any]:
-    decoded = decode_store.submit(run)
-    decoded.result()
+    with ordinary_resources(settings):
+        decode_store.submit(run).result()
     reasons = untrainable_leaves(tree, store, options, settings.decoded)
     if len(reasons) == len(tree.leaves):
         name, reason = next(iter(reasons.items()))
@@ -110,18 +114,18 @@ def _run(
             f"every leaf of the tree is degenerate, so there is nothing to explain by; {name}: {reason}: "
             "take larger segments or more images"
         )
-    futures = _submit(run, tree, settings)
-    with training_resources(settings):
-        controls = _controls(tree, store, options) if parameters.controls else []
-        beside: list[PrefectFuture[Any]] = [train_beside.submit(control, run) for control in controls]
-    results, cached = _collect(futures, len(tree.nodes))
-    control_fields = [future.result() for future in beside]
+    nodes = _node_trainings(run, tree, store, options, settings)
+    controls = _control_trainings(run, tree, store, options, settings) if parameters.controls else None
+    results, cached = _collect(nodes, tree)
+    control_fields = [future.result() for future in controls.wait().values()] if controls else []
     out = _out(parameters, settings, store, results[tree.root.name])
     fields = [result.to_dict() for result in results.values()]
-    model = assemble.submit(run, fields, sorted(cached), control_fields, parameters.decision, str(out)).result()
+    with ordinary_resources(settings):
+        model = assemble.submit(run, fields, sorted(cached), control_fields, parameters.decision, str(out)).result()
     trained = open_trained_tree(Path(model))
     score = trained.precision(tree.root.name, trained.decision).at[1]
-    address = register.submit(run, model, score).result() if parameters.register_model else None
+    with ordinary_resources(settings):
+        address = register.submit(run, model, score).result() if parameters.register_model else None
     outcome = {
         **_outcome(trained, results, cached),
         "controls": {fields["node"]: fields["key"] for fields in control_fields},
@@ -135,43 +139,57 @@ def _run(
 
 
 def _out(parameters: TrainParameters, settings: Settings, store: SegmentStore, root: NodeResult) -> Path:
-    return (parameters.out or settings.home / "runs" / f"{store.source}-{root.key[:12]}").resolve()
+    return (parameters.out or settings.home / "runs" / f"{file_name(store.source)}-{root.key[:12]}").resolve()
 
 
-def _submit(run: TrainingRun, tree: SegmentTree, settings: Settings) -> dict[str, PrefectFuture[Any]]:
+def _node_trainings(
+    run: TrainingRun, tree: SegmentTree, store: SegmentStore, options: TrainingOptions, settings: Settings
+) -> Trainings:
     """One task run a node; a parent takes its children's futures."""
-    futures: dict[str, PrefectFuture[Any]] = {}
-    with training_resources(settings):
-        for node in tree.nodes:
-            children: list[Any] = [futures[child] for child in node.children]
-            futures[node.name] = train.submit(node.name, run, children)
-    return futures
+    planned = {}
+    for node in tree.nodes:
+        share = pixel_share(node_subject(node, store, options).options, options)
+        planned[node.name] = Training(submit=partial(train.submit, node.name, run), children=node.children, share=share)
+    return Trainings(planned, settings)
+
+
+def _control_trainings(
+    run: TrainingRun, tree: SegmentTree, store: SegmentStore, options: TrainingOptions, settings: Settings
+) -> Trainings:
+    """The leaves' masks and the background alone, one task run each."""
+    controls = [background_control(options), *(shape_control(leaf, store, options) for leaf in tree.leaves)]
+    planned = {
+        control.name: Training(
+            submit=partial(train_beside.submit, control, run), share=pixel_share(control.options, options)
+        )
+        for control in controls
+    }
+    return Trainings(planned, settings)
 
 
 def _say_end(outcome: Mapping[str, Any]) -> None:
     say(f"decision: {outcome['decision']}; report: {Path(outcome['out']) / 'report.html'}")
 
 
-def _controls(tree: SegmentTree, store: SegmentStore, options: TrainingOptions) -> list[Subject]:
-    return [background_control(options), *(shape_control(leaf, store, options) for leaf in tree.leaves)]
+def _collect(trainings: Trainings, tree: SegmentTree) -> tuple[dict[str, NodeResult], set[str]]:
+    """Results of all nodes, and which of them come from an earlier run; tells of each node that has ended."""
+    results: dict[str, NodeResult] = {}
+    cached: set[str] = set()
+    names = [node.name for node in tree.nodes]
+    ended: dict[str, int] = {}
 
-
-def _collect(futures: Mapping[str, PrefectFuture[Any]], total: int) -> tuple[dict[str, NodeResult], set[str]]:
-    """Wait for every node, also after one failed: what can be trained is trained, and the first cause is raised."""
-    results, cached, failed = {}, set(), []
-    for number, (name, future) in enumerate(futures.items(), start=1):
-        future.wait()
+    def on_end(name: str, future: Future) -> None:
+        place = f"[{ended.setdefault(name, len(ended) + 1):2d}/{len(names)}]"
         if not future.state.is_completed():
-            failed.append(future)
-            say(f"[{number:2d}/{total}] {name}: {future.state.name}")
-            continue
+            say(f"{place} {name}: {future.state.name}")
+            return
         results[name] = NodeResult.from_dict(future.result())
         if future.state.name == "Cached":
             cached.add(name)
-        say(f"[{number:2d}/{total}] {_line(results[name], name in cached)}")
-    for future in failed:
-        future.result(raise_on_failure=True)  # children come first: the first failure is a cause, not a consequence
-    return results, cached
+        say(f"{place} {_line(results[name], name in cached)}")
+
+    trainings.wait(on_end)
+    return {name: results[name] for name in names}, cached
 
 
 def _line(result: NodeResult, cached: bool) -> str:

@@ -49,6 +49,10 @@ class MemoryTracker:
         self.runs[run_id] = MemoryRun(experiment, name, parent_run_id, dict(params or {}), dict(tags or {}))
         return run_id
 
+    def run_id(self, handle: str) -> str:
+        """See `Tracker`."""
+        return handle if handle in self.runs else ""
+
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
         """See `Tracker`."""
         self.runs[run_id].metrics.append((step, dict(metrics)))

@@ -15,12 +15,17 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 
 from infra import processes
+from infra.exposure import LOCAL, Exposure
 from infra.running import running_server
 from infra.settings import Settings
 from infra.settling import RECORD_EVERY, settle
 from tasks.errors import InputError
 
 PREFERRED_PORT = 4200
+APPLICATION = "infra.prefect_app"
+"""The module that the server's process runs; importing it here would take seconds."""
+ALLOWED_HOSTS = "HEML_SERVER_HOSTS"
+"""Variable of the server's process: the names that it answers, separated by commas."""
 
 
 @contextmanager
@@ -88,20 +93,37 @@ def existing_server(settings: Settings) -> str | None:
     return running_server(settings, "prefect")
 
 
-def start_server(settings: Settings) -> processes.Server:
-    """Start a server for this home and return at once."""
-    listener = processes.listen(PREFERRED_PORT)
-    url = f"http://{processes.LOOPBACK}:{listener.getsockname()[1]}/api"
+def start_server(
+    settings: Settings,
+    exposure: Exposure = LOCAL,
+    *,
+    port: int = PREFERRED_PORT,
+    database: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> processes.Server:
+    """Start a server for this home and return at once.
+
+    Args:
+        settings: where it keeps its data and its log.
+        exposure: whom it answers.
+        port: that it listens on, if it is free.
+        database: SQLAlchemy's address of it; by default an SQLite file under the home.
+        variables: of its environment, such as where the database's password is.
+    """
+    listener = processes.listen(port, exposure.host)
+    number = listener.getsockname()[1]
+    url = f"http://{exposure.called}:{number}/api"
     # What `prefect server start --background` runs, less the command line's own seconds.
-    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    command = [sys.executable, "-m", "uvicorn", "--factory", f"{APPLICATION}:application"]
     command += ["--fd", str(listener.fileno()), "--log-level", "warning"]
     (settings.home / "prefect").mkdir(parents=True, exist_ok=True)
+    environment = _server_environment(settings, url, listener, database)
     return processes.start(
         "Prefect server",
         command,
-        environment=_server_environment(settings, url, listener),
+        environment={**environment, ALLOWED_HOSTS: ",".join(exposure.names), **(variables or {})},
         url=url,
-        health=f"{url}/health",
+        health=f"http://{exposure.probed}:{number}/api/health",
         log=settings.logs / "prefect.log",
         listener=listener,
     )
@@ -110,7 +132,12 @@ def start_server(settings: Settings) -> processes.Server:
 def client_environment(settings: Settings, url: str) -> dict[str, str]:
     """Variables of a process whose flows and tasks report to the server at ``url``."""
     given = os.environ.get("PREFECT_API_URL")
-    variables = {"PREFECT_API_URL": url, "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(settings.results)}
+    variables = {
+        "PREFECT_API_URL": url,
+        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(settings.results),
+        # A server whose database is starting again answers so; the last state of a flow must not be lost for it.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500,502,504",
+    }
     # With a server of the user's own, Prefect's home is the user's as well: profiles and credentials lie there.
     return variables if given else {**variables, "PREFECT_HOME": str(settings.home / "prefect"), "DO_NOT_TRACK": "1"}
 
@@ -150,15 +177,15 @@ def _refresh() -> None:
         context.refresh_global_settings_context()
 
 
-def _server_environment(settings: Settings, url: str, listener: socket.socket) -> dict[str, str]:
+def _server_environment(settings: Settings, url: str, listener: socket.socket, database: str | None) -> dict[str, str]:
     # A user's own PREFECT_ variables are about another server: its database, its authentication.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     home = settings.home / "prefect"
     return {
         **inherited,
         "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
-        "PREFECT_SERVER_API_HOST": processes.LOOPBACK,
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": database or f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+        "PREFECT_SERVER_API_HOST": listener.getsockname()[0],
         "PREFECT_SERVER_API_PORT": str(listener.getsockname()[1]),
         "PREFECT_SERVER_UI_API_URL": url,
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -29,7 +29,7 @@ class Server:
     Attributes:
         name: for messages, "Prefect server".
         url: what its clients are given.
-        health: address that answers 200 when it is ready.
+        health: address that answers 200 when it is ready, or ``tcp://host:port`` that takes connections.
         log: file that it writes to.
         process: the leader of its own process group.
     """
@@ -50,6 +50,7 @@ def start(
     health: str,
     log: Path,
     listener: socket.socket | None = None,
+    user: str | None = None,
 ) -> Server:
     """Start a server in a process group of its own and return at once.
 
@@ -61,9 +62,10 @@ def start(
         command: program and arguments.
         environment: all of its environment variables.
         url: what its clients are to be given.
-        health: address that answers 200 when it is ready.
+        health: as in `Server`.
         log: file for its output, begun anew.
         listener: a listening socket to hand down; closed here.
+        user: account whose process it is, where we are root; else our own.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     handed = [] if listener is None else [listener.fileno()]
@@ -76,6 +78,8 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=handed,
+            user=user,
+            extra_groups=None if user is None else [],
         )
     if listener is not None:
         # Ours has to go: with it open, clients of a dead server would wait instead of being refused.
@@ -115,8 +119,12 @@ def stop(server: Server, grace: float = 10.0) -> None:
 
 
 def answers(url: str, timeout: float = 2.0) -> bool:
-    """Whether a GET of the address gives 200 within ``timeout`` seconds."""
+    """Whether a GET of the address gives 200, or ``tcp://host:port`` a connection, within ``timeout`` seconds."""
+    place = urlsplit(url)
     try:
+        if place.scheme == "tcp":
+            with socket.create_connection((place.hostname or "", place.port or 0), timeout):
+                return True
         with opener(url).open(url, timeout=timeout) as response:
             return bool(response.status == 200)
     except (OSError, ValueError, HTTPException):
@@ -129,17 +137,20 @@ def opener(url: str) -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
 
 
-def listen(preferred: int) -> socket.socket:
-    """A listening socket on loopback, on the preferred port or, if that is in use, on any free one.
+def listen(preferred: int, host: str = LOOPBACK) -> socket.socket:
+    """A listening socket on the preferred port or, if that is in use, on any free one; on loopback unless told.
 
     Handed down to a server, it leaves no moment in which another process could take the port.
+
+    Raises:
+        OSError: the host is none of this machine's addresses.
     """
     for port in (preferred, 0):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         # Without it a port stays unusable for a minute after its last server.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((LOOPBACK, port))
+            listener.bind((host, port))
             listener.listen(128)
         except OSError:
             listener.close()
@@ -159,11 +170,20 @@ def log_tail(log: Path, lines: int = 15) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock among the processes of this machine; freed by the system if the holder dies."""
+def locked(path: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold a lock among processes, of several machines where their file system takes locks; freed if the holder dies.
+
+    Args:
+        path: the lock's file; its folder is made.
+        on_wait: called once if somebody else holds it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

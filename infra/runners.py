@@ -1,24 +1,33 @@
-"""Which engine runs the tasks: threads of this process, a Dask cluster of this machine, or a Dask scheduler."""
+"""Which engine runs the tasks: threads of this process, a Dask cluster of this machine or of others."""
 
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import dask.config
 from dask.base import annotate
 from distributed import Client, Nanny, Scheduler, SpecCluster
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+from prefect.task_runners import TaskRunner
 from prefect_dask.task_runners import DaskTaskRunner
 
 from infra import dask_worker, processes
+from infra.cluster_file import CPU
+from infra.requested_cluster import requested_cluster, wait_for_workers, wanted_workers
 from infra.settings import Settings, gpu_count
+from infra.stopping import StoppableThreads
+from infra.worker_check import are_offered, check_workers, listed, offered_resources
 from tasks.errors import InputError
 
 CONNECT_TIMEOUT = 8.0
 """Seconds for a Dask scheduler to answer."""
+
+TRAININGS_A_GPU = 4
+"""At most so many share a GPU: the least that one asks for is a quarter, and quarters add up to 1 exactly."""
 
 WORKER_ENVIRONMENT = {
     # Dask has freed memory given back at once (64 KiB). Torch then asks the kernel for every batch's buffers anew,
@@ -35,15 +44,17 @@ def task_runner(settings: Settings) -> TaskRunner[Any]:
     Call ``check_engine`` before: a Dask cluster that cannot work waits instead of failing.
     """
     if settings.engine == "threads":
-        return ThreadPoolTaskRunner(max_workers=settings.worker_count)
-    # It tells of a dashboard, which needs a package that is not installed.
-    logging.getLogger("prefect.task_runner.dask").setLevel(logging.WARNING)
+        return StoppableThreads(max_workers=settings.worker_count)
+    # It tells of a dashboard, which needs a package that is not installed, and of errors that are raised as well.
+    logging.getLogger("prefect.task_runner.dask").setLevel(logging.CRITICAL)
     if settings.engine == "address":
         return DaskTaskRunner(address=settings.dask_address)
+    if settings.engine == "cluster":
+        return DaskTaskRunner(cluster_class=requested_cluster, cluster_kwargs={"settings": settings})  # type: ignore[arg-type]  # a function will do
     offered = {name: max(1.0, amount) for name, amount in settings.task_resources.items()}
     cluster = {
         "environments": _worker_environments(settings),
-        "threads": _tasks_at_once(offered, settings.task_resources),
+        "threads": _tasks_at_once(offered, training_needs(settings, share=0.0)),
         "resources": offered,
     }
     return DaskTaskRunner(cluster_class=local_cluster, cluster_kwargs=cluster)  # type: ignore[arg-type]  # a function will do
@@ -82,20 +93,74 @@ def local_cluster(
         )
 
 
-def training_resources(settings: Settings) -> AbstractContextManager[Any]:
-    """Wrap ``task.submit`` of what trains or evaluates: Dask then places it where its resources are free."""
-    if settings.engine == "threads" or not settings.task_resources:
+def training_resources(settings: Settings, share: float = 1.0) -> AbstractContextManager[Any]:
+    """Wrap ``task.submit`` of what trains or evaluates: Dask then places it where its resources are free.
+
+    Args:
+        settings: of the run.
+        share: as in ``training_needs``.
+    """
+    needs = training_needs(settings, share)
+    if settings.engine == "threads" or not needs:
         return nullcontext()
-    annotation: AbstractContextManager[Any] = annotate(resources=settings.task_resources)
+    annotation: AbstractContextManager[Any] = annotate(resources=needs)
     return annotation
 
 
-def check_engine(settings: Settings) -> None:
+def training_needs(settings: Settings, share: float = 1.0) -> dict[str, float]:
+    """Dask resources that a training asks for: on a GPU its share of one, rounded up to quarters.
+
+    Resources that are set by hand are what every training asks for, whatever its share.
+
+    Args:
+        settings: of the run.
+        share: memory that it needs, relative to a training that has a GPU to itself, in [0, 1].
+    """
+    if settings.resources is not None:
+        return dict(settings.resources)
+    part = max(1, math.ceil(share * TRAININGS_A_GPU)) / TRAININGS_A_GPU
+    return {name: amount * part for name, amount in settings.task_resources.items()}
+
+
+def whole_gpu(settings: Settings, share: float) -> Settings | None:
+    """Settings whose trainings ask for a whole GPU each; None if a training of this share asked for no less before."""
+    needs = training_needs(settings, share)
+    if settings.engine == "threads" or not needs.get("CUDA", 1.0) < 1.0:
+        return None
+    return settings.model_copy(update={"resources": {**needs, "CUDA": 1.0}})
+
+
+def ordinary_resources(settings: Settings) -> AbstractContextManager[Any]:
+    """Wrap ``task.submit`` of what needs no GPU: it stays away from workers that have one, where there are others.
+
+    Dask holds back only what asks for a resource. So workers without a GPU offer ``CPU``, and such tasks ask for it.
+
+    Raises:
+        InputError: the scheduler at ``dask_address`` does not answer.
+    """
+    if settings.engine == "cluster":
+        offered = wanted_workers(settings).cpu is not None
+    elif settings.engine == "address":
+        with _connected(settings) as client:
+            offered = any(CPU in offer for offer in offered_resources(client))
+    else:
+        offered = False
+    return annotate(resources={CPU: 1.0}) if offered else nullcontext()
+
+
+def check_engine(settings: Settings, say: Callable[[str], object] | None = None) -> None:
     """Find out now what a Dask engine would wait for in vain. Call it inside ``prefect_server``.
+
+    With engine ``cluster`` and within a flow run, also ask for the workers and wait until the first ones are there.
+
+    Args:
+        settings: of the run.
+        say: told what is waited for; by default the run's log.
 
     Raises:
         InputError: no Prefect server for the workers; no address, or no scheduler that answers there within 8 s; no
-            worker; a resource that no worker offers; a worker that lacks this project or does not reach the server.
+            cluster file, a wrong one, or nobody who gives the workers in time; no worker; a resource that no worker
+            offers; a worker that lacks this project, does not reach the server or does not see the home.
     """
     if settings.engine == "threads":
         return
@@ -106,44 +171,49 @@ def check_engine(settings: Settings) -> None:
             "or set PREFECT_API_URL"
         )
     if settings.engine == "address":
-        if not settings.dask_address:
-            raise InputError(
-                "engine address needs the address of a Dask scheduler: set HEML_DASK_ADDRESS=tcp://HOST:8786"
-            )
-        _check_scheduler(settings.dask_address, settings.task_resources, server)
+        with _connected(settings) as client:
+            _check_scheduler(client, settings, server)
+    if settings.engine == "cluster":
+        wanted_workers(settings)
+        # The outermost flow asks for the workers, so that the flows it calls find them.
+        context = FlowRunContext.get()
+        if context is not None and isinstance(context.task_runner, DaskTaskRunner):
+            wait_for_workers(context.task_runner.client, settings, say or get_run_logger().info)
+            check_workers(context.task_runner.client, str(settings.cluster_file), server, settings.home)
 
 
-def _check_scheduler(address: str, needs: Mapping[str, float], server: str) -> None:
+def _connected(settings: Settings) -> Client:
+    address = settings.dask_address
+    if not address:
+        raise InputError("engine address needs the address of a Dask scheduler: set HEML_DASK_ADDRESS=tcp://HOST:8786")
     try:
-        client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]  # as above
+        return Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]  # distributed has types in part only
     except (OSError, ValueError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address} (HEML_DASK_ADDRESS): start one with `dask scheduler`, or use "
             "engine local"
         ) from error
-    with client:
-        offers = [dict(worker["resources"]) for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
-        if not offers:
-            raise InputError(
-                f"the Dask scheduler at {address} has no worker: start one with `dask worker {address}{_option(needs)}`"
-            )
-        if not any(all(offer.get(name, 0) >= amount for name, amount in needs.items()) for offer in offers):
-            listed = "; ".join(sorted({_listed(offer) for offer in offers}))
-            raise InputError(
-                f"training asks for {_listed(needs)}, which no worker of {address} offers (offered: {listed}): start "
-                f"one with `dask worker {address}{_option(needs)}`, or set HEML_RESOURCES"
-            )
-        try:
-            reached = client.run(processes.answers, f"{server}/health")
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"workers of {address} lack the module {error.name}: install this project where they run"
-            ) from error
-        if lost := sorted(worker for worker, reaches in reached.items() if not reaches):
-            raise InputError(
-                f"the Dask worker {lost[0]} does not reach the Prefect server at {server}: set PREFECT_API_URL to an "
-                "address that all workers reach"
-            )
+    except TypeError as error:
+        raise InputError(
+            f"the Dask scheduler at {address} (HEML_DASK_ADDRESS) wants a certificate: set "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, and CLIENT__CERT and CLIENT__KEY in place of CA_FILE"
+        ) from error
+
+
+def _check_scheduler(client: Client, settings: Settings, server: str) -> None:
+    address, needs = settings.dask_address, settings.task_resources
+    offers = offered_resources(client)
+    if not offers:
+        raise InputError(
+            f"the Dask scheduler at {address} has no worker: start one with `dask worker {address}{_option(needs)}`"
+        )
+    if not are_offered(needs, offers):
+        those = "; ".join(sorted({listed(offer) for offer in offers}))
+        raise InputError(
+            f"training asks for {listed(needs)}, which no worker of {address} offers (offered: {those}): start "
+            f"one with `dask worker {address}{_option(needs)}`, or set HEML_RESOURCES"
+        )
+    check_workers(client, str(address), server, settings.home)
 
 
 def _worker_environments(settings: Settings) -> list[dict[str, str]]:
@@ -160,9 +230,5 @@ def _tasks_at_once(offered: Mapping[str, float], needs: Mapping[str, float]) -> 
     return min((math.floor(offered[name] / amount) for name, amount in needs.items()), default=1)
 
 
-def _listed(resources: Mapping[str, float]) -> str:
-    return ",".join(f"{name}={amount:g}" for name, amount in sorted(resources.items())) or "nothing"
-
-
 def _option(resources: Mapping[str, float]) -> str:
-    return f' --resources "{_listed(resources)}"' if resources else ""
+    return f' --resources "{listed(resources)}"' if resources else ""

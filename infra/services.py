@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from infra import mlflow_server, prefect_server, processes, running
+from infra.exposure import LOCAL, Exposure
 from infra.settings import Settings
 from infra.settling import settle
 
@@ -47,8 +48,12 @@ class Services:
 
 
 @contextmanager
-def up(settings: Settings) -> Iterator[Services]:
+def up(settings: Settings, exposure: Exposure = LOCAL) -> Iterator[Services]:
     """Start what is not running yet, leave word of it in services.json, and stop it at the end.
+
+    Args:
+        settings: whose home the servers are of.
+        exposure: whom they answer.
 
     Raises:
         InputError: ``PREFECT_API_URL`` or ``mlflow_uri`` names a server that does not answer.
@@ -64,9 +69,9 @@ def up(settings: Settings) -> Iterator[Services]:
                 mlflow = mlflow_server.existing_server(settings)
                 # Both at once: each spends its time importing on one core.
                 if prefect is None:
-                    started["prefect"] = prefect_server.start_server(settings)
+                    started["prefect"] = prefect_server.start_server(settings, exposure)
                 if mlflow is None:
-                    started["mlflow"] = mlflow_server.start_server(settings)
+                    started["mlflow"] = mlflow_server.start_server(settings, exposure)
                 for service, server in started.items():
                     processes.wait_until_healthy(server)
                     running.publish(settings, service, server)

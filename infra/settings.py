@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.errors import InputError
 
-Engine = Literal["threads", "local", "address"]
+Engine = Literal["threads", "local", "address", "cluster"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -26,7 +26,8 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".heml"), validate_default=True)
     """Folder of everything that a run leaves behind; made absolute."""
     engine: Engine = "local"
-    """Threads of this process, a Dask cluster on this machine, or the Dask scheduler at ``dask_address``."""
+    """Threads of this process, a Dask cluster on this machine, the Dask scheduler at ``dask_address``, or workers that
+    are asked for as ``cluster_file`` says."""
     workers: PositiveInt | None = None
     """Tasks at once on this machine; by default one a GPU, or cores / ``threads`` without one."""
     threads: PositiveInt = 1
@@ -34,16 +35,19 @@ class Settings(BaseSettings):
     device: Device = "auto"
     dask_address: str | None = None
     """Of a running scheduler, ``tcp://host:8786``."""
+    cluster_file: Path | None = None
+    """How Slurm or Kubernetes is asked for workers: see infra/clusters; made absolute."""
     resources: dict[str, PositiveFloat] | None = None
-    """Dask resources that a training task asks for; by default ``{"CUDA": 1}`` on a GPU and nothing on a CPU."""
+    """Dask resources that every training task asks for; by default ``{"CUDA": 1}`` on a GPU, a small node its share in
+    quarters (``runners.training_needs``), and nothing on a CPU."""
     mlflow_uri: str | None = None
     """By default an SQLite file under ``home``."""
 
-    @field_validator("home")
+    @field_validator("home", "cluster_file")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         # Dask workers and servers are other processes, with working directories of their own.
-        return home.expanduser().absolute()
+        return path and path.expanduser().absolute()
 
     @property
     def torch_device(self) -> Literal["cpu", "cuda"]:
@@ -57,8 +61,8 @@ class Settings(BaseSettings):
         gpus = gpu_count()
         if self.device == "auto":
             return "cuda" if gpus else "cpu"
-        # With engine "address" the GPUs are the workers': this machine may well have none.
-        if not gpus and self.engine != "address":
+        # With these engines the GPUs are the workers': this machine may well have none.
+        if not gpus and self.engine not in ("address", "cluster"):
             raise InputError("device is cuda, but torch sees no GPU on this machine: use device cpu or auto")
         return "cuda"
 

@@ -19,14 +19,14 @@ from tasks.errors import InputError
 class Tracker(Protocol):
     """What tasks need of a tracking store.
 
-    From ``start_run`` to ``end_run`` nothing raises: what cannot be tracked in the middle of a training is counted in
-    ``missing`` and said once, as a warning. A run that could not be started has the id ``""``, which the other methods
-    take and skip.
+    From ``start_run`` to ``end_run`` nothing raises: what cannot be tracked in the middle of a training is kept until
+    the store answers again, counted in ``missing`` until then, and said once, as a warning. A run may
+    be opened later and goes by a handle until then; ``""`` is no run, which the methods take and skip.
     """
 
     @property
     def missing(self) -> int:
-        """How many calls of this process were lost."""
+        """How many calls of this process are not delivered, or were refused."""
         ...
 
     def prepare(self, experiment: str, artifacts: Path | None = None) -> None:
@@ -51,7 +51,19 @@ class Tracker(Protocol):
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """Open a run, below another one if that is given, and return its id."""
+        """Open a run and return its id, or a handle that the other methods take as well.
+
+        Args:
+            experiment: that it belongs to.
+            name: of the run.
+            parent_run_id: the store's id of the run that it is below.
+            params: of the run.
+            tags: of the run.
+        """
+        ...
+
+    def run_id(self, handle: str) -> str:
+        """The store's id of a run of this process, by what `start_run` gave; ``""`` while it is not open."""
         ...
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
@@ -149,7 +161,12 @@ def fetch_model(uri: str, settings: Settings, artifact: str = "tree") -> Path:
     if not description.exists():
         return folder
     try:
-        inside = yaml.safe_load(description.read_text())["flavors"]["python_function"]["artifacts"][artifact]["path"]
-    except (KeyError, TypeError, yaml.YAMLError) as error:
+        # This loader knows texts, lists and mappings only, and does not unfold what refers to itself.
+        fields = yaml.load(description.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        inside = folder / str(fields["flavors"]["python_function"]["artifacts"][artifact]["path"])
+        is_inside = inside.resolve().is_relative_to(folder.resolve())
+    except (LookupError, TypeError, ValueError, OSError, RuntimeError, yaml.YAMLError) as error:
         raise InputError(f"the model at {folder} has no {artifact}: it was not registered by `heml train`") from error
-    return folder / str(inside)
+    if not is_inside:
+        raise InputError(f"the model at {folder} says that its {artifact} is elsewhere, at {inside}: register it anew")
+    return inside

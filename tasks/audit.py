@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
+from tasks.artifacts import post_markdown
 from tasks.bias.audit import CrossFits, audit
 from tasks.bias.bias_page import write_bias_page
 from tasks.bias.bias_record import BiasReport
@@ -103,9 +103,7 @@ def audit_store(run: AuditRun) -> dict[str, Any]:
     tracker.log_metrics(run.run_id, _metrics(report), step=0)
     for table in tables:
         tracker.log_table(run.run_id, table.columns_of_values(), f"{table.name}.json")
-        create_markdown_artifact(
-            key=artifact_key("bias", table.name), markdown=table.markdown(), description=table.title
-        )
+        post_markdown(key=artifact_key("bias", table.name), markdown=table.markdown(), description=table.title)
     for name in ("bias.html", "bias.json", "bias.md"):
         tracker.log_artifact(run.run_id, folder / name, "bias")
     return fields

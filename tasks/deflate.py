@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
+from tasks.artifacts import post_markdown
 from tasks.bias.carry import carry_over
 from tasks.bias.decided import decide_all
 from tasks.bias.deflation import RECOMBINE, REWEIGHT, SAME_LABEL, Outcome, deflation
@@ -124,7 +124,7 @@ def compare_remedies(stores: dict[str, str], models: dict[str, str], epochs: dic
     tracker.log_table(run.run_id, table.columns_of_values(), "deflation.json")
     for name in ("deflation.json", "deflation.md"):
         tracker.log_artifact(run.run_id, folder / name, "deflation")
-    create_markdown_artifact(key=artifact_key("bias", table.name), markdown=markdown, description=table.title)
+    post_markdown(key=artifact_key("bias", table.name), markdown=markdown, description=table.title)
     return markdown
 
 

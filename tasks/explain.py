@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
+from tasks.artifacts import post_markdown
 from tasks.explanation.explain_pairs import naming
 from tasks.explanation.explain_photos import EXPLANATION_FILES, explain_photos
 from tasks.explanation.explanation_json import explanation_json
+from tasks.explanation.markdown import markdown_text
 from tasks.explanation.pair_list import write_pair_list
 from tasks.explanation.pair_table import PairRow
 from tasks.metric.trained_tree import open_trained_tree
@@ -45,12 +46,12 @@ def explain(model: str, device: str, row: PairRow, out: str, listed: bool) -> di
     for node in explanation.nodes:
         known = node.bounded_distance is not None and node.percentile is not None
         lines.append(
-            f"| {node.name} | {node.bounded_distance:.3f} | {node.percentile:.0f} |"
+            f"| {markdown_text(node.name)} | {node.bounded_distance:.3f} | {node.percentile:.0f} |"
             if known
-            else f"| {node.name} | - | - |"
+            else f"| {markdown_text(node.name)} | - | - |"
         )
-    text = "\n".join([f"Page: `{folder / 'index.html'}`", "", *lines])
-    create_markdown_artifact(key=artifact_key("explanation"), markdown=text, description="distances, leaf to root")
+    text = "\n".join([f"Page: {markdown_text(str(folder / 'index.html'))}", "", *lines])
+    post_markdown(key=artifact_key("explanation"), markdown=text, description="distances, leaf to root")
     return explanation_json(explanation)
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 
 from infra.machine import machine_name
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
+from tasks.artifacts import post_markdown
 from tasks.judging.judge_node import judge_node
 from tasks.judging.registry import ATTRIBUTIONS
 from tasks.metric.trained_tree import open_trained_tree
@@ -81,7 +81,7 @@ def judge_maps(run: JudgeRun) -> list[str]:
     tracker = open_tracker(run.tracking)
     for table, text in zip(tables, markdown, strict=True):
         tracker.log_table(run.run_id, table.columns_of_values(), f"{table.name}.json")
-        create_markdown_artifact(key=artifact_key("judge", table.name), markdown=text, description=table.title)
+        post_markdown(key=artifact_key("judge", table.name), markdown=text, description=table.title)
     for name in ("judgement.md", "judgement.json"):
         tracker.log_artifact(run.run_id, folder / name)
     return markdown

@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
 
+from tasks.artifacts import post_table
 from tasks.segments.fit_segmenter import SegmenterOptions
 from tasks.segments.segmenter import load_segmenter
+from tasks.segments.shard_reader import read_header
 from tasks.segments.shards import ShardPlan, make_shard, shard_is_made
 from tasks.segments.source import Source
 from tasks.segments.source_segmenter import fit_on_source, read_fit_notes
-from tasks.segments.store import read_header, shard_path
+from tasks.segments.store import shard_path
 
 
 @task(name="fit-segmenter", task_run_name="fit segmenter", tags=["segment"])
@@ -33,9 +34,7 @@ def fit_source_segmenter(source: Source, options: SegmenterOptions, seed: int, f
     logger = get_run_logger()
     notes = fit_on_source(source, options, seed, Path(folder), logger.info)
     table = [{"class": name, "IoU": value} for name, value in notes["segmenter_iou"].items()]
-    create_table_artifact(
-        key="segmenter", table=table, description="IoU on photos held out of the segmenter's training"
-    )
+    post_table(key="segmenter", table=table, description="IoU on photos held out of the segmenter's training")
     return notes
 
 
@@ -51,7 +50,7 @@ def keep_segmenter(name: str, folder: str) -> None:
 
 @task(name="make-shard", task_run_name="{plan.split} {plan.part}", tags=["segment"])
 def make_store_shard(
-    source: Source, plan: ShardPlan, store: str, classes: dict[int, str], segmenter: str | None
+    source: Source, plan: ShardPlan, store: str, classes: dict[int, str], segmenter: str | None, device: str
 ) -> dict[str, Any]:
     """Make one shard of the store, unless it is there.
 
@@ -61,6 +60,7 @@ def make_store_shard(
         store: the store's folder.
         classes: the store's class table.
         segmenter: folder of the segmenter that makes missing label maps.
+        device: where it computes, "cpu" or "cuda".
 
     Returns:
         Its split, part, number of rows, digest, and whether it was made now.
@@ -70,7 +70,7 @@ def make_store_shard(
     """
     made = not shard_is_made(Path(store), plan)
     if made:
-        loaded = load_segmenter(segmenter) if segmenter else None
+        loaded = load_segmenter(segmenter, device) if segmenter else None
         header = make_shard(
             source, plan, Path(store), classes, loaded, read_fit_notes(Path(segmenter) if segmenter else None)
         )

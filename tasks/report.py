@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
+from tasks.artifacts import post_markdown, post_table
 from tasks.explanation.additive import AdditiveFit, fit_additive
+from tasks.explanation.markdown import markdown_text
 from tasks.explanation.report_page import write_report
 from tasks.explanation.tree_report import tree_report
 from tasks.metric.controls import judge_controls
@@ -131,9 +132,10 @@ def _post(
                 figures = _figures("", result.precision) | (_figures("composed ", composed) if composed else {})
                 status = "cached" if node.name in cached else result.status
                 rows.append({"node": node.name, **figures, "n": result.precision.n, "status": status})
-        create_table_artifact(key=artifact_key("level", str(level)), table=rows, description=f"P@K at level {level}")
-    lines = [f"# {tree.root.name}", "", f"Report: `{report}`", "", *(f"* {note}" for note in notes)]
-    create_markdown_artifact(key="report", markdown="\n".join(lines), description="the report of this run")
+        post_table(key=artifact_key("level", str(level)), table=rows, description=f"P@K at level {level}")
+    head = [f"# {markdown_text(tree.root.name)}", "", f"Report: {markdown_text(str(report))}", ""]
+    lines = [*head, *(f"* {markdown_text(note)}" for note in notes)]
+    post_markdown(key="report", markdown="\n".join(lines), description="the report of this run")
 
 
 def _figures(decision: str, precision: Precision) -> dict[str, str]:

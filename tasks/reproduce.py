@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact
 
 from infra.tracking import open_tracker
 from tasks.artifact_keys import artifact_key
+from tasks.artifacts import post_markdown
 from tasks.code_digest import code_digest
 from tasks.errors import InputError
 from tasks.metric.identity import training_values
@@ -141,9 +141,7 @@ def write_tables(study: str, run: TrainingRun, own_tree: bool, notes: tuple[str,
     tracker = open_tracker(run.tracking)
     for table in tables:
         tracker.log_table(run.parent_run_id, table.columns_of_values(), f"{table.name}.json")
-        create_markdown_artifact(
-            key=artifact_key("study", study, table.name), markdown=table.markdown(), description=table.title
-        )
+        post_markdown(key=artifact_key("study", study, table.name), markdown=table.markdown(), description=table.title)
     tracker.log_artifact(run.parent_run_id, folder / "tables.md")
     return markdown
 

@@ -1,19 +1,21 @@
 """Prefect tasks that train: one task run a node of the tree, a control or a baseline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.client.schemas import State
-from prefect.runtime import flow_run, task_run
 from prefect.states import Completed
 
+from infra.processes import locked
+from infra.stopping import stop_signal
 from infra.tracking import Tracker, open_tracker
 from tasks.artifact_keys import artifact_key
+from tasks.artifacts import ProgressArtifact, post_markdown
+from tasks.errors import Stopped
+from tasks.explanation.markdown import markdown_text
 from tasks.explanation.node_sheet import write_node_sheet
 from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
@@ -21,9 +23,11 @@ from tasks.metric.model import load_model
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.options import TrainingOptions
+from tasks.metric.out_of_memory import memory_checked
 from tasks.metric.plan import averaging_weights
 from tasks.metric.subject import Subject, node_subject
 from tasks.metric.training_data import TrainingData
+from tasks.node_tracking import close_run, open_run
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import parse_tree
 from tasks.training_run import TrainingRun
@@ -43,6 +47,7 @@ def train(node: str, run: TrainingRun, children: list[dict[str, Any]]) -> State[
 
     Raises:
         InputError: the data or a child's checkpoint cannot be read, or the loss is not a number.
+        OutOfMemory: memory does not suffice, also for batches in two micro-batches.
     """
     store = open_store(Path(run.store))
     place = parse_tree(run.tree)[node]
@@ -67,7 +72,7 @@ def train_beside(
         Its result, `NodeResult.to_dict`.
 
     Raises:
-        InputError: as `train`.
+        InputError, OutOfMemory: as `train`.
     """
     started_from = [NodeResult.from_dict(child) for child in children]
     return _tracked(subject, run, open_store(Path(run.store)), started_from, {}, {"level": "beside"})
@@ -82,36 +87,27 @@ def _tracked(
     tags: Mapping[str, str],
 ) -> State[dict[str, Any]] | dict[str, Any]:
     key = subject.key(store, [child.checkpoint_sha256 for child in children])
-    job = NodeJob(node=subject.name, key=key, folder=Path(run.nodes) / key, options=subject.options)
-    if done := finished_result(job.folder, job.key):
-        fields = replace(done, node=subject.name).to_dict()
-        return Completed(name="Cached", message="trained by an earlier run", data=fields)
-    data = subject.data(store, Path(run.decoded))
+    folder = Path(run.nodes) / key
+    job = NodeJob(node=subject.name, key=key, folder=folder, options=subject.options, stopped=stop_signal())
     tracker = open_tracker(run.tracking)
-    params = {**asdict(subject.options), **params, "key": key}
-    run_id = tracker.start_run(
-        run.experiment,
-        subject.name,
-        parent_run_id=run.parent_run_id,
-        params=params,
-        tags={
-            "node": subject.name,
-            "prefect.flow_run_id": str(flow_run.get_id() or ""),
-            "prefect.task_run_id": str(task_run.get_id() or ""),
-            **tags,
-        },
-    )
-    tracker.log_dataset_input(run_id, run.experiment, store.digest, run.store)
-    try:
-        result = _train(tracker, run_id, subject, job, data, children)
-    except BaseException:
-        tracker.end_run(run_id, "FAILED")
-        raise
-    tracker.end_run(run_id, "FINISHED")
+    # Two flows may train on one store at once: the second waits, and takes what the first has trained.
+    with locked(folder / "lock", lambda: get_run_logger().info("another run trains %s: waiting for it", subject.name)):
+        done = finished_result(folder, key)
+        if done and done.mlflow_run_id is not None:
+            fields = replace(done, node=subject.name).to_dict()
+            return Completed(name="Cached", message="trained by an earlier run", data=fields)
+        data = subject.data(store, Path(run.decoded))
+        opened = open_run(tracker, run, subject, job, store, params, tags)
+        try:
+            result = memory_checked(job, lambda: _train(tracker, opened, subject, job, data, children))
+        except BaseException as error:
+            close_run(tracker, opened, folder, "KILLED" if isinstance(error, Stopped) else "FAILED")
+            raise
+        close_run(tracker, opened, folder, "FINISHED")
     get_run_logger().info("%s: %s", subject.name, _line(result))
-    create_markdown_artifact(
-        key=artifact_key("node", subject.name), markdown=_markdown(result), description=f"P@K of {subject.name}"
-    )
+    post_markdown(artifact_key("node", subject.name), _markdown(result), f"P@K of {subject.name}")
+    if tracker.missing:
+        get_run_logger().warning("%d calls have not reached MLflow at %s yet", tracker.missing, run.tracking)
     return result.to_dict()
 
 
@@ -124,25 +120,24 @@ def _train(
     if trained:
         states = [load_checkpoint(child.checkpoint, child.checkpoint_sha256) for child in trained]
         job = replace(job, start=average_weights(states, averaging_weights(trained, options.averaging)))
-    progress = create_progress_artifact(
-        progress=0.0, key=artifact_key("progress", job.node), description=f"epochs of {job.node}"
-    )
-    assert isinstance(progress, UUID)  # a coroutine only where the caller is one
+    progress = ProgressArtifact(artifact_key("progress", job.node), f"epochs of {job.node}")
 
     def on_epoch(report: EpochReport) -> None:
         tracker.log_metrics(run_id, _metrics(report), step=report.epoch)
-        update_progress_artifact(artifact_id=progress, progress=100 * (report.epoch + 1) / options.epochs)
+        progress.reach(100 * (report.epoch + 1) / options.epochs)
 
-    result = replace(subject.train(job, data, on_epoch), mlflow_run_id=run_id)
-    write_result(result)
+    result = subject.train(job, data, on_epoch)
     if result.status == "trained":
-        update_progress_artifact(artifact_id=progress, progress=100.0)
+        progress.reach(100.0)
         tracker.log_artifact(run_id, result.checkpoint, "checkpoint")
         if not subject.avsl:  # SFAM explains one embedding's distance
             _log_sheet(tracker, run_id, result, options, data)
     figures = {name: value for name, value in result.precision.figures().items() if value is not None}
     tracker.log_metrics(run_id, {f"best_{name}": value for name, value in figures.items()}, step=max(0, result.epochs))
     tracker.set_tags(run_id, {"status": result.status, "reason": result.reason})
+    # Last: a result without a run's id has not been tracked to its end, and the next run does so.
+    result = replace(result, mlflow_run_id=tracker.run_id(run_id))
+    write_result(result)
     return result
 
 
@@ -158,6 +153,7 @@ def _metrics(report: EpochReport) -> dict[str, float]:
         "loss": report.loss,
         "learning_rate": report.learning_rate,
         "images_per_second": report.images_per_second,
+        "micro_batch": report.micro_batch,
         **report.validation.figures(),
         **{f"held_out_{name}": value for name, value in report.held_out.figures().items()},
     }
@@ -168,11 +164,12 @@ def _line(result: NodeResult) -> str:
     if result.status == "degenerate":
         return f"degenerate: {result.reason}"
     figures = ", ".join(f"P@{k} {value:.3f}" for k, value in result.precision.at.items() if value is not None)
-    return f"{figures}; {result.epochs} epochs in {result.seconds:.0f} s"
+    return f"{figures}; {result.epochs} epochs in {result.seconds:.0f} s, {result.micro_batch} images at once"
 
 
 def _markdown(result: NodeResult) -> str:
-    rows = [f"# {result.node}", "", _line(result), "", f"MLflow run `{result.mlflow_run_id}`"]
+    name, line = (markdown_text(text) for text in (result.node, _line(result)))
+    rows = [f"# {name}", "", line, "", f"MLflow run `{result.mlflow_run_id}`"]
     if result.status == "trained":
         rows += ["", "| K | P@K | 95 % interval |", "|---|---|---|"]
         for k, value in result.precision.at.items():

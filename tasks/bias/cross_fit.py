@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.metric.checkpoint import load_checkpoint, save_checkpoint
-from tasks.metric.distances import OWN_DISTANCES
+from tasks.metric.distances import OWN_DISTANCES_TO
 from tasks.metric.identity import CODE, code_version, node_key
 from tasks.metric.losses import loss_family
 from tasks.metric.model import embed, load_model
 from tasks.metric.node_job import NodeJob
-from tasks.metric.precision import precision_per_query
+from tasks.metric.precision import precisions_among
 from tasks.metric.subject import Subject
 from tasks.metric.training import train_node
 from tasks.metric.training_data import NodeView, TrainingData
@@ -115,14 +115,14 @@ def _asked(
     job = NodeJob(node=subject.name, key=folder.parent.name, folder=folder, options=options)
     result = train_node(job, replace(data, held_out=none, validation=none), lambda _: on_epoch())
     model = load_model(options.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256)).to(options.device)
-    distance = OWN_DISTANCES[loss_family(options.loss).own_distance]
     references = embed(model, data.train.batches(options.device), options.device)
+    distance = OWN_DISTANCES_TO[loss_family(options.loss).own_distance](references)
     labels = torch.from_numpy(data.train.labels)
 
     def shares(view: NodeView) -> NDArray[np.float64]:
         if not len(view):
             return np.empty(0)
         queries = embed(model, view.batches(options.device), options.device)
-        return precision_per_query(distance(queries, references), torch.from_numpy(view.labels), labels, 1).numpy()
+        return precisions_among(distance, queries, torch.from_numpy(view.labels), labels, [1])[1].numpy()
 
     return shares(asked), shares(data.validation)

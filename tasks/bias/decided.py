@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.errors import InputError
-from tasks.metric.composed import PartEmbeddings, composed_distance, side_by_side
-from tasks.metric.distances import OWN_DISTANCES
-from tasks.metric.precision import precision_per_query
+from tasks.metric.composed import PartEmbeddings, composed_distance_to, side_by_side
+from tasks.metric.distances import OWN_DISTANCES_TO, DistanceTo
+from tasks.metric.precision import precision_per_query, rows_at_once
 from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.tree_embeddings import embed_tree
 from tasks.segments.source import SPLITS
@@ -31,14 +31,16 @@ class Decided:
     Attributes:
         queries: the validation photos' embeddings by trained node.
         references: the training photos' embeddings by trained node.
-        distances: float64 [n, m] by the tree's decision, every validation photo to every training photo.
+        vectors: float64 [n, d], of the validation photos by the tree's decision.
+        distance: by that decision, from vectors to every training photo. All of them, [n, m], are never held.
         labels: n labels of the validation photos, in the store's order.
         reference_labels: m labels of the training photos.
     """
 
     queries: dict[str, PartEmbeddings]
     references: dict[str, PartEmbeddings]
-    distances: Tensor
+    vectors: Tensor
+    distance: DistanceTo
     labels: tuple[str, ...]
     reference_labels: tuple[str, ...]
 
@@ -49,12 +51,15 @@ class Decided:
             values: one a training photo, such as its label.
         """
         names = sorted(set(values))
-        numbers = torch.tensor([names.index(value) for value in values])
-        asked = torch.zeros(len(self.labels), dtype=torch.long)
-        return {
-            name: precision_per_query(self.distances, asked + number, numbers, 1).numpy()
-            for number, name in enumerate(names)
-        }
+        number = {name: place for place, name in enumerate(names)}
+        numbers = torch.tensor([number[value] for value in values])
+        shares: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+        for some in torch.split(self.vectors, rows_at_once(len(values))):
+            rows = self.distance(some)
+            for name, parts in shares.items():
+                asked = torch.full((len(rows),), number[name])
+                parts.append(precision_per_query(rows, asked, numbers, 1).numpy())
+        return {name: np.concatenate(parts) for name, parts in shares.items()}
 
     def precision(self) -> NDArray[np.float64]:
         """Whether each photo's nearest training photo has its label, float64 [n]; ties count by expectation."""
@@ -84,35 +89,38 @@ def decide_all(trained: TrainedTree, store: SegmentStore, decoded: Path) -> Deci
     return Decided(
         queries=queries,
         references=references,
-        distances=decision_distance(trained, queries, references, asked, among),
+        vectors=decision_vectors(trained, queries, references, asked),
+        distance=decision_distance_to(trained, decision_vectors(trained, references, references, among)),
         labels=labels["validation"],
         reference_labels=labels["train"],
     )
 
 
-def decision_distance(
+def decision_vectors(
     trained: TrainedTree,
-    queries: Mapping[str, PartEmbeddings],
+    embedded: Mapping[str, PartEmbeddings],
     references: Mapping[str, PartEmbeddings],
-    query_images: Tensor,
-    reference_images: Tensor,
+    images: Tensor,
 ) -> Tensor:
-    """Distance by the tree's decision.
+    """Photos as the tree's decision measures between them.
 
     Args:
         trained: the tree.
-        queries, references: embeddings by node; the root's, and for the composed decision every leaf's that is there.
-        query_images, reference_images: int64 [n] and [m], which of them.
+        embedded: their embeddings by node; the root's, and for the composed decision every leaf's that is there.
+        references: those of the photos that they are compared with: they say which leaves count.
+        images: int64 [n], which photos.
 
     Returns:
-        float64 [n, m].
+        float64 [n, d].
     """
-    if trained.decision == "composed":
-        leaves = [name for name in trained.weights if name in references]
-        missing = PartEmbeddings(embeddings=torch.empty(0, trained.options.embedding), indices=torch.empty(0).long())
-        x = side_by_side({name: queries.get(name, missing) for name in leaves}, trained.weights, query_images)
-        y = side_by_side({name: references[name] for name in leaves}, trained.weights, reference_images)
-        return composed_distance(x, y)
-    root = trained.tree.root.name
-    x, y = queries[root].of(query_images), references[root].of(reference_images)
-    return OWN_DISTANCES[trained.own_distance](x, y)
+    if trained.decision != "composed":
+        return embedded[trained.tree.root.name].of(images)
+    missing = PartEmbeddings(embeddings=torch.empty(0, trained.options.embedding), indices=torch.empty(0).long())
+    leaves = {name: embedded.get(name, missing) for name in trained.weights if name in references}
+    return side_by_side(leaves, trained.weights, images)
+
+
+def decision_distance_to(trained: TrainedTree, vectors: Tensor) -> DistanceTo:
+    """The tree's decision as a distance to photos, float64 [m, d] of `decision_vectors`."""
+    composed = trained.decision == "composed"
+    return composed_distance_to(vectors) if composed else OWN_DISTANCES_TO[trained.own_distance](vectors)

@@ -7,7 +7,8 @@ import torch
 
 from tasks.bias.decided import Decided
 from tasks.explanation.node_sheet import write_pair_sheet
-from tasks.metric.distances import OWN_DISTANCES
+from tasks.metric.distances import OWN_DISTANCES_TO
+from tasks.metric.precision import rows_at_once
 from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.training_data import split_view
 from tasks.segments.store import SegmentStore
@@ -27,10 +28,13 @@ def misled_pairs(trained: TrainedTree, decided: Decided, leaf: str) -> list[tupl
         Up to 4 (photo, neighbour) pairs of positions among the leaf's photos, each photo once.
     """
     part = decided.queries[leaf]
-    distances = OWN_DISTANCES[trained.own_distance](part.embeddings, part.embeddings).fill_diagonal_(torch.inf)
-    nearest = distances.argmin(dim=1).tolist()
+    distance, found = OWN_DISTANCES_TO[trained.own_distance](part.embeddings), []
+    for own in torch.split(torch.arange(len(part.embeddings)), rows_at_once(len(part.embeddings))):
+        found.append(distance(part.embeddings[own]).scatter(1, own[:, None], torch.inf).min(dim=1))
+    nearest = [place for some in found for place in some.indices.tolist()]
+    away = [value for some in found for value in some.values.tolist()]
     labels = [decided.labels[index] for index in part.indices.tolist()]
-    order = np.argsort(distances.min(dim=1).values.numpy(), kind="stable").tolist()
+    order = np.argsort(away, kind="stable").tolist()
     pairs: list[tuple[int, int]] = []
     used = set[int]()
     for photo in order:

@@ -1,6 +1,7 @@
 """Groups of photos: a protected attribute from the store's column, or whether a photo shows a segment."""
 
 from tasks.errors import InputError
+from tasks.segments.shown import count_shown
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 
@@ -46,7 +47,5 @@ def group_values(store: SegmentStore, split: Split, group: str) -> tuple[str, ..
     """
     if group == COLUMN:
         return tuple(value or UNKNOWN for value in store.columns(split, [COLUMN])[COLUMN])
-    shown = store.columns(split, ["segments"])["segments"]
-    return tuple(
-        group if any(segment["name"] == group for segment in segments) else f"no {group}" for segments in shown
-    )
+    shown = count_shown(store, split, [class_id for class_id, name in store.classes.items() if name == group])
+    return tuple(group if there else f"no {group}" for there in shown.asked > 0)

@@ -10,6 +10,7 @@ from tasks.bias.plan import RecombinationPlan
 from tasks.bias.training_photos import TrainingPhotos, held_out_halves
 from tasks.errors import InputError
 from tasks.segments.provenance import PlanKind
+from tasks.segments.shown import count_shown
 from tasks.segments.store import SegmentStore
 
 EXCHANGES = 10  # of donors, for each pair
@@ -42,9 +43,8 @@ def store_pairs(store: SegmentStore, photos: TrainingPhotos, plan: Recombination
         raise InputError(
             f"the store {store.path} has no groups to balance: give a column of groups to `heml prepare` with --group"
         )
-    shown = [{segment["class_id"] for segment in row} for row in store.columns("train", ["segments"])["segments"]]
-    has = [not classes.isdisjoint(class_ids) for classes in shown]
-    alone = [classes <= set(class_ids) for classes in shown]
+    shown = count_shown(store, "train", class_ids)
+    has, alone = shown.asked > 0, shown.others == 0
     drawn = draw_pairs(photos, plan.kind, plan.seed)
     pairs = [pair for pair in drawn if (has[pair.receiver] or has[pair.donor]) and not alone[pair.receiver]]
     if not pairs:

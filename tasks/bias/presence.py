@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.segments.shown import count_shown
 from tasks.segments.source import Split
 from tasks.segments.store import SegmentStore
 
@@ -33,8 +34,8 @@ class PresenceCount:
 def shows(store: SegmentStore, split: Split, classes: Iterable[str]) -> NDArray[np.bool_]:
     """Whether each photo of a split shows one of the classes, bool [n]."""
     wanted = set(classes)
-    segments = store.columns(split, ["segments"])["segments"]
-    return np.array([any(segment["name"] in wanted for segment in of_photo) for of_photo in segments], dtype=np.bool_)
+    shown = count_shown(store, split, [class_id for class_id, name in store.classes.items() if name in wanted])
+    return shown.asked > 0
 
 
 def presence_counts(

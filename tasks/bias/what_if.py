@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.bias.decided import Decided, decision_distance
+from tasks.bias.decided import Decided, decision_vectors
 from tasks.bias.exchange import exchange_segment
 from tasks.bias.picture import Picture
 from tasks.bias.presence import shows
@@ -166,9 +166,9 @@ def _changes(
             distances = OWN_DISTANCES[trained.own_distance](torch.cat([first, made[None]]), references.embeddings)
             one, other = distances.argmin(dim=1).tolist()
             changed[node.name] = float(there[one] != there[other])
-    among = torch.arange(len(decided.reference_labels))
-    again = decision_distance(trained, embedded, decided.references, image, among)[0]
-    one, other = (decided.reference_labels[int(row.argmin())] for row in (decided.distances[photo], again))
+    again = decision_vectors(trained, embedded, decided.references, image)
+    rows = decided.distance(torch.cat([decided.vectors[photo, None], again]))
+    one, other = (decided.reference_labels[place] for place in rows.argmin(dim=1).tolist())
     changed[DECISION] = float(one != other)
     return changed
 

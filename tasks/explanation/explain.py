@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.errors import InputError
 from tasks.explanation.additive import AdditiveFit, leaf_term
 from tasks.explanation.composed_map import place
 from tasks.explanation.record import AdditiveReading, NodeExplanation, PairExplanation
@@ -184,7 +185,12 @@ def _additive(trained: TrainedTree, root: Tensor | None, terms: dict[str, float]
     fields = trained.facts.get("additive")
     if not fields or root is None:
         return None
-    fit = AdditiveFit(**fields)
+    try:
+        fit = AdditiveFit(**fields)
+        if not all(isinstance(value, int | float) for value in vars(fit).values()):
+            raise TypeError
+    except TypeError:
+        raise InputError(f"{trained.path}/tree.json holds no additive fit that can be read: train again") from None
     total = sum(terms.values())
     distance = squared_euclidean_distance(root[:1], root[1:]).item()
     predicted = fit.slope * total + fit.intercept

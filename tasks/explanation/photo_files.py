@@ -11,6 +11,7 @@ from tasks.explanation.explain import SegmentedPhoto
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.class_ids import class_id_table
 from tasks.segments.pictures import decode_image, decode_label_map
+from tasks.segments.source_files import read_source_file
 
 
 def segmented_photos(
@@ -28,7 +29,7 @@ def segmented_photos(
         InputError: a photo or a mask cannot be read, a mask does not fit, or one is missing and the tree has no
             segmenter.
     """
-    images = [decode_image(_read(photo), str(photo)) for photo in photos]
+    images = [decode_image(read_source_file(photo), str(photo)) for photo in photos]
     label_maps = [
         None if mask is None else _label_map(trained, mask, image) for mask, image in zip(masks, images, strict=True)
     ]
@@ -44,7 +45,7 @@ def segmented_photos(
 
 
 def _label_map(trained: TrainedTree, mask: Path, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    label_map = decode_label_map(_read(mask), str(mask))
+    label_map = decode_label_map(read_source_file(mask), str(mask))
     if label_map.shape != image.shape[1:]:
         raise InputError(
             f"the mask {mask} is {label_map.shape[1]} x {label_map.shape[0]} pixels, its photo "
@@ -70,10 +71,3 @@ def _segment(
     segmenter = load_segmenter(str(trained.segmenter))
     table = class_id_table(segmenter.classes, trained.classes)
     return [table[label_map] for label_map in segmenter.segment(images)]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None

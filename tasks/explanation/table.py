@@ -1,10 +1,10 @@
 """A table that people read: plain text cells, as Markdown and as plain values."""
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.explanation.markdown import markdown_text
 from tasks.metric.compare import Difference
 from tasks.metric.evaluation import Precision
 
@@ -29,9 +29,9 @@ class Table:
 
     def markdown(self) -> str:
         """The table in Markdown."""
-        lines = [f"## {_text(self.title)}", "", _line(self.columns), _line(["---"] * len(self.columns))]
+        lines = [f"## {markdown_text(self.title)}", "", _line(self.columns), _line(["---"] * len(self.columns))]
         lines += [_line(row) for row in self.rows]
-        return "\n".join([*lines, "", *(f"* {_text(note)}" for note in self.notes)]).rstrip() + "\n"
+        return "\n".join([*lines, "", *(f"* {markdown_text(note)}" for note in self.notes)]).rstrip() + "\n"
 
     def columns_of_values(self) -> dict[str, Any]:
         """Column to its cells; of columns with one name each but the first gets its number."""
@@ -65,9 +65,4 @@ def difference_cell(difference: Difference | None) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_text(cell) for cell in cells) + " |"
-
-
-def _text(data: str) -> str:
-    """Names come from data: no markup in them counts, and a bar ends no cell."""
-    return html.escape(data, quote=False).replace("|", "&#124;").replace("\n", " ")
+    return "| " + " | ".join(markdown_text(cell) for cell in cells) + " |"

@@ -77,13 +77,18 @@ class AVSLLearner:
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval().requires_grad_(False)
 
-    def loss(self, pictures: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Embeddings and certainties, float32 [b, l, d], and the activation maps, a level [b, d, h, w]."""
+        with mixed_precision(self.options.device):
+            embeddings, certainties, maps = self.model(pictures)
+        return embeddings, certainties, *maps
+
+    def loss(self, outputs: tuple[Tensor, ...], labels: Tensor) -> Tensor:
         """Proxy anchor on the distance of each level and on the final one; the links move along.
 
         Added up with equal weight (our reading; the published commands weigh the three levels 1, 4, 4).
         """
-        with mixed_precision(self.options.device):
-            embeddings, certainties, maps = self.model(pictures)
+        embeddings, certainties, *maps = outputs
         self.model.similarity.update_links(maps)
         final, levels = self.model.to_proxies(embeddings, certainties)
         return torch.stack([proxy_anchor_loss(distances, labels) for distances in (*levels, final)]).sum()

@@ -60,9 +60,16 @@ def load_checkpoint(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata in a checkpoint's header."""
-    with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+    """The metadata in a checkpoint's header, texts by name.
+
+    Raises:
+        InputError: it is not there, or is no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"the checkpoint {path} cannot be read: {error}; train the node again") from None
 
 
 def file_sha256(path: Path) -> str:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tasks.metric.composed import PartEmbeddings
-from tasks.metric.distances import OWN_DISTANCES, OwnDistance
-from tasks.metric.precision import bootstrap_interval, precision_per_query
+from tasks.metric.distances import OWN_DISTANCES_TO, OwnDistance
+from tasks.metric.precision import bootstrap_interval, precisions_among
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +48,13 @@ def compare_nodes(
     shared = one.indices[torch.isin(one.indices, other.indices)]
     if len(shared) < 2:
         return None
-    measure = OWN_DISTANCES[own_distance]
-    mine, others = (part.embeddings[torch.isin(part.indices, shared)] for part in (one, other))
-    return compare_distances(measure(mine, mine), measure(others, others), labels[shared])
-
-
-def compare_distances(one: Tensor, other: Tensor, labels: Tensor) -> Difference:
-    """P@1 by one distance minus P@1 by another, among the same images.
-
-    Args:
-        one, other: float [n, n].
-        labels: int64 [n].
-    """
-    first, second = (precision_per_query(distances, labels, labels, 1, exclude_self=True) for distances in (one, other))
+    known, own = labels[shared], torch.arange(len(shared))
+    first, second = (
+        precisions_among(OWN_DISTANCES_TO[own_distance](rows), rows, known, known, [1], own=own)[1]
+        for rows in (part.embeddings[torch.isin(part.indices, shared)] for part in (one, other))
+    )
     difference = (first - second).numpy()
-    return Difference(value=float(np.mean(difference)), interval=bootstrap_interval(difference), n=len(labels))
+    return Difference(value=float(np.mean(difference)), interval=bootstrap_interval(difference), n=len(shared))
 
 
 def compare_shares(one: Mapping[int, float], other: Mapping[int, float]) -> Difference | None:

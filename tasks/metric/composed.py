@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.metric.distances import rows_products
-from tasks.metric.evaluation import Precision, evaluate_distances
+from tasks.metric.distances import DistanceTo, products_with
+from tasks.metric.evaluation import Precision, evaluate_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,13 @@ def composed_distance(x: Tensor, y: Tensor) -> Tensor:
     Returns:
         float [n, m], >= 0; at most 4 if the weights sum to 1.
     """
-    lengths_x, lengths_y = x.square().sum(dim=1, keepdim=True), y.square().sum(dim=1, keepdim=True).T
-    return (lengths_x + lengths_y - 2 * rows_products(x, y)).clamp(min=0)
+    return composed_distance_to(y)(x)
+
+
+def composed_distance_to(y: Tensor) -> DistanceTo:
+    """`composed_distance` to y."""
+    lengths_y, products = y.square().sum(dim=1, keepdim=True).T, products_with(y)
+    return lambda x: (x.square().sum(dim=1, keepdim=True) + lengths_y - 2 * products(x)).clamp(min=0)
 
 
 def composed_precision(
@@ -85,4 +90,4 @@ def composed_precision(
     if not leaves:
         return Precision.none(len(images))
     vectors = side_by_side(leaves, weights, images)
-    return evaluate_distances(composed_distance(vectors, vectors), labels, intervals=intervals)
+    return evaluate_by(composed_distance_to(vectors), vectors, labels, intervals=intervals)

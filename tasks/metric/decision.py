@@ -10,12 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.metric.checkpoint import load_checkpoint
-from tasks.metric.composed import PartEmbeddings, composed_distance, composed_precision, side_by_side
+from tasks.metric.composed import (
+    PartEmbeddings,
+    composed_distance,
+    composed_distance_to,
+    composed_precision,
+    side_by_side,
+)
 from tasks.metric.distances import OwnDistance
 from tasks.metric.evaluation import IMAGES_FOR_QUANTILES, KS, Precision, evaluate, pair_quantiles
 from tasks.metric.node_result import NodeResult
 from tasks.metric.part_weights import PartWeights, learn_part_weights
-from tasks.metric.precision import precision_per_query
+from tasks.metric.precision import precisions_among
 from tasks.segments.label_functions import label_functions
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
@@ -129,9 +135,12 @@ def _cross_fitted(
     for fold, weights in learned.folds:
         queries = torch.isin(images, fold)
         vectors = side_by_side(leaves, weights, images)
-        distances = composed_distance(vectors, vectors)
+        own = torch.nonzero(queries)[:, 0]
+        of_fold = precisions_among(
+            composed_distance_to(vectors), vectors[own], labels[own], labels, list(shares), own=own
+        )
         for k, parts in shares.items():
-            parts.append(precision_per_query(distances, labels, labels, k, exclude_self=True)[queries])
+            parts.append(of_fold[k])
     return Precision.of_queries({k: torch.cat(parts) for k, parts in shares.items()}, len(images), intervals=False).mean
 
 

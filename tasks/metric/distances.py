@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 OwnDistance = Literal["squared_euclidean", "snr", "cosine"]
+DistanceTo = Callable[[Tensor], Tensor]
+"""From rows [n, d] to the references that it was made for, made ready once: [n, m]."""
 
 
 def snr_distance(x: Tensor, y: Tensor) -> Tensor:
@@ -21,9 +23,7 @@ def snr_distance(x: Tensor, y: Tensor) -> Tensor:
     Returns:
         [n, m] in [0, inf], of x's dtype; 0 where both rows have no variance, inf where only x has none.
     """
-    var_x, var_y, var_difference = _variances(x, y)
-    ratio = var_difference / var_x
-    return torch.where((var_x == 0) & (var_y == 0), torch.zeros_like(ratio), ratio).to(x.dtype)
+    return snr_distance_to(y)(x)
 
 
 def bounded_snr_distance(x: Tensor, y: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def bounded_snr_distance(x: Tensor, y: Tensor) -> Tensor:
     Returns:
         [n, m] in [0, 1], of x's dtype; 0 where both rows have no variance.
     """
-    var_x, var_y, var_difference = _variances(x, y)
+    var_x, var_y, var_difference = _variances_to(y)(x)
     total = var_x + var_y
     ratio = var_difference / (2 * total)
     return torch.where(total == 0, torch.zeros_like(ratio), ratio).clamp(0, 1).to(x.dtype)
@@ -46,12 +46,12 @@ def bounded_snr_distance(x: Tensor, y: Tensor) -> Tensor:
 
 def squared_euclidean_distance(x: Tensor, y: Tensor) -> Tensor:
     """Squared Euclidean distance of L2-normalised rows, [n, d] and [m, d] -> [n, m] in [0, 4]."""
-    return 2 * cosine_distance(x, y)
+    return squared_euclidean_distance_to(y)(x)
 
 
 def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """One minus the cosine, [n, d] and [m, d] -> [n, m] in [0, 2]."""
-    return (1 - rows_products(_normalised(x), _normalised(y))).clamp(0, 2).to(x.dtype)
+    return cosine_distance_to(y)(x)
 
 
 OWN_DISTANCES: dict[OwnDistance, Callable[[Tensor, Tensor], Tensor]] = {
@@ -61,30 +61,76 @@ OWN_DISTANCES: dict[OwnDistance, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def snr_distance_to(y: Tensor) -> DistanceTo:
+    """`snr_distance` to y."""
+    variances = _variances_to(y)
+
+    def distance(x: Tensor) -> Tensor:
+        var_x, var_y, var_difference = variances(x)
+        ratio = var_difference / var_x
+        return torch.where((var_x == 0) & (var_y == 0), torch.zeros_like(ratio), ratio).to(x.dtype)
+
+    return distance
+
+
+def squared_euclidean_distance_to(y: Tensor) -> DistanceTo:
+    """`squared_euclidean_distance` to y."""
+    distance = cosine_distance_to(y)
+    return lambda x: 2 * distance(x)
+
+
+def cosine_distance_to(y: Tensor) -> DistanceTo:
+    """`cosine_distance` to y."""
+    products = products_with(_normalised(y))
+    return lambda x: (1 - products(_normalised(x))).clamp(0, 2).to(x.dtype)
+
+
+OWN_DISTANCES_TO: dict[OwnDistance, Callable[[Tensor], DistanceTo]] = {
+    "squared_euclidean": squared_euclidean_distance_to,
+    "snr": snr_distance_to,
+    "cosine": cosine_distance_to,
+}
+
+
+def products_with(y: Tensor) -> Callable[[Tensor], Tensor]:
+    """`x @ y.T` as a function of x, each different row of y once: a product's last bit depends on its place.
+
+    Equal references are so at equal distances, and the rule for ties holds for them.
+    """
+    different, inverse = torch.unique(y.detach(), dim=0, return_inverse=True)
+    if len(different) == len(y):
+        return lambda x: x @ y.T
+    one_of_each = inverse.new_empty(len(different)).scatter_(0, inverse, torch.arange(len(y), device=y.device))
+    rows = y[one_of_each]
+    return lambda x: (x @ rows.T)[:, inverse]
+
+
 def _normalised(x: Tensor) -> Tensor:
     # In double precision, so that equal rows get equal distances and near ones do not lose their difference.
     return torch.nn.functional.normalize(x.double(), dim=1)
 
 
-def rows_products(x: Tensor, y: Tensor) -> Tensor:
-    """`x @ y.T`, each different row of y once: the last bit of a product depends on its place in the matrix.
+def _variances_to(y: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """Of x: var x [n, 1], var y [1, m] and var(x - y) [n, m], from var x + var y - 2 cov(x, y)."""
+    given = list(y.shape)
+    if y.ndim != 2:
+        raise ValueError(f"distances need [n,d] and [m,d] with one d; got references {given}")
+    y, var_y = _centred(y)
+    products = products_with(y)
 
-    Equal references are so at equal distances, and the rule for ties holds for them.
-    """
-    different, inverse = torch.unique(y.detach(), dim=0, return_inverse=True)
-    one_of_each = inverse.new_empty(len(different)).scatter_(0, inverse, torch.arange(len(y), device=y.device))
-    products: Tensor = x @ y[one_of_each].T
-    return products[:, inverse]
+    def variances(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if x.ndim != 2 or x.shape[1] != y.shape[1]:
+            raise ValueError(f"distances need [n,d] and [m,d] with one d; got {list(x.shape)} and {given}")
+        x, var_x = _centred(x)
+        return var_x, var_y.T, (var_x + var_y.T - 2 * products(x) / x.shape[1]).clamp(min=0)
+
+    return variances
 
 
-def _variances(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """var x [n, 1], var y [1, m] and var(x - y) [n, m], from var x + var y - 2 cov(x, y)."""
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"distances need [n,d] and [m,d] with one d; got {list(x.shape)} and {list(y.shape)}")
-    x, y = _normalised(x), _normalised(y)
-    x, y = x - x.mean(dim=1, keepdim=True), y - y.mean(dim=1, keepdim=True)
+def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Normalised rows less their mean, and their variance, [n, 1]."""
+    x = _normalised(x)
+    x = x - x.mean(dim=1, keepdim=True)
+    variance = x.square().mean(dim=1, keepdim=True)
     # A row of equal values keeps a rounding error of the mean; it counts as no variance.
-    floor = 1e-30
-    var_x, var_y = x.square().mean(dim=1, keepdim=True), y.square().mean(dim=1, keepdim=True).T
-    var_x, var_y = torch.where(var_x < floor, 0, var_x), torch.where(var_y < floor, 0, var_y)
-    return var_x, var_y, (var_x + var_y - 2 * rows_products(x, y) / x.shape[1]).clamp(min=0)
+    return x, torch.where(variance < 1e-30, 0, variance)

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.metric.distances import OWN_DISTANCES, OwnDistance, bounded_snr_distance
-from tasks.metric.precision import bootstrap_interval, precision_per_query
+from tasks.metric.distances import OWN_DISTANCES_TO, DistanceTo, OwnDistance, bounded_snr_distance
+from tasks.metric.precision import bootstrap_interval, precisions_among
 
 KS = (1, 2, 8)
 QUANTILES = 1001
@@ -76,19 +76,20 @@ def evaluate(embeddings: Tensor, labels: Tensor, own_distance: OwnDistance, *, i
     """
     if len(embeddings) <= min(KS):
         return Precision.none(len(embeddings))
-    return evaluate_distances(OWN_DISTANCES[own_distance](embeddings, embeddings), labels, intervals=intervals)
+    return evaluate_by(OWN_DISTANCES_TO[own_distance](embeddings), embeddings, labels, intervals=intervals)
 
 
-def evaluate_distances(distances: Tensor, labels: Tensor, *, intervals: bool = True) -> Precision:
-    """The same from the distances.
+def evaluate_by(distance: DistanceTo, vectors: Tensor, labels: Tensor, *, intervals: bool = True) -> Precision:
+    """The same by any distance; no more than a block of the distances is ever held.
 
     Args:
-        distances: float [n, n].
+        distance: to the vectors.
+        vectors: float [n, d].
         labels: int [n].
         intervals: whether to compute bootstrap intervals.
     """
     n = len(labels)
-    shares = {k: precision_per_query(distances, labels, labels, k, exclude_self=True) for k in KS if n > k}
+    shares = precisions_among(distance, vectors, labels, labels, [k for k in KS if n > k], own=torch.arange(n))
     return Precision.of_queries(shares, n, intervals=intervals)
 
 

@@ -3,6 +3,7 @@
 What is learned, and how a batch of pictures becomes a loss, is the `Learner`'s.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,14 @@ from tasks.metric.learner import Learner
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.options import TrainingOptions
+from tasks.metric.out_of_memory import memory_checked
 from tasks.metric.peak_memory import peak_memory
 from tasks.metric.training_data import NodeView, TrainingData
-from tasks.metric.training_epoch import diverged, train_epoch
+from tasks.metric.training_epoch import diverged, micro_batch, train_epoch
 from tasks.metric.training_state import Progress, load_state, save_state
+
+_KERNELS = threading.Lock()
+_before: list[bool] = []  # one a training under way: what was chosen when it began
 
 
 def fit(
@@ -37,6 +42,7 @@ def fit(
 
     Raises:
         InputError: the loss or an embedding is not a number; the epochs before are kept.
+        OutOfMemory: memory does not suffice, also for micro-batches; the epochs before are kept.
         OSError: the disk is full; the epochs before are kept.
     """
     if done := finished_result(job.folder, job.key):
@@ -47,7 +53,7 @@ def fit(
         write_result(result)
         return result
     with _reproducible(job.options):
-        return _fit(job, data, learner(), on_epoch)
+        return memory_checked(job, lambda: _fit(job, data, learner(), on_epoch))
 
 
 def _fit(job: NodeJob, data: TrainingData, learner: Learner, on_epoch: Callable[[EpochReport], None]) -> NodeResult:
@@ -59,7 +65,7 @@ def _fit(job: NodeJob, data: TrainingData, learner: Learner, on_epoch: Callable[
         epoch = progress.next_epoch
         for group in optimiser.param_groups:
             group["lr"] = group["factor"] * options.learning_rate * 0.5 * (1 + np.cos(np.pi * epoch / options.epochs))
-        loss, images = train_epoch(job, learner, data.train, epoch)
+        loss, images, progress.parts = train_epoch(job, learner, data.train, epoch, progress.parts)
         speed = images / (time.perf_counter() - started)
         held_out, validation = (_precision(job, learner, view, epoch) for view in (data.held_out, data.validation))
         mean = held_out.mean
@@ -78,6 +84,7 @@ def _fit(job: NodeJob, data: TrainingData, learner: Learner, on_epoch: Callable[
                 loss=loss,
                 learning_rate=optimiser.param_groups[0]["lr"],
                 images_per_second=speed,
+                micro_batch=micro_batch(options.batch, progress.parts),
                 held_out=held_out,
                 validation=validation,
             )
@@ -125,6 +132,7 @@ def _result(job: NodeJob, data: TrainingData, learner: Learner, progress: Progre
         images_per_second=progress.images / progress.seconds,
         peak_memory=peak_memory(job.options.device),
         parameters=sum(parameter.numel() for parameter in learner.learned.parameters()),
+        micro_batch=micro_batch(job.options.batch, progress.parts),
     )
 
 
@@ -163,10 +171,21 @@ def _reproducible(options: TrainingOptions) -> Iterator[None]:
     """The given number of threads, and deterministic kernels on the GPU."""
     threads = torch.get_num_threads()
     torch.set_num_threads(options.threads)
-    deterministic = torch.backends.cudnn.deterministic
-    torch.backends.cudnn.deterministic = True
+    try:
+        with _deterministic_kernels():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _deterministic_kernels() -> Iterator[None]:
+    """The choice is the process's, in which several trainings may share a GPU: the last one out takes it back."""
+    with _KERNELS:
+        _before.append(torch.backends.cudnn.deterministic)
+        torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.deterministic = deterministic
+        with _KERNELS:
+            torch.backends.cudnn.deterministic = _before.pop()

@@ -18,7 +18,7 @@ ROOMS = Path(__file__).parent.parent
 CODE = (
     *(f"metric/{name}.py" for name in (
         "angular_loss", "augment", "averaging", "batches", "distances", "efficientnet_lite", "evaluation", "fitting",
-        "input_scale", "learner", "losses", "model", "precision", "resnet12", "seeding", "small_trunk",
+        "input_scale", "learner", "losses", "micro_batches", "model", "precision", "resnet12", "seeding", "small_trunk",
         "torchvision_trunks", "training", "training_data", "training_epoch", "trunks",
     )),
     "metric/plan.py",

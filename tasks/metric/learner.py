@@ -29,11 +29,21 @@ class Learner(Protocol):
     def start_epoch(self, epoch: int) -> None:
         """Set what learns in this epoch: training mode, and parts that stay as they are."""
 
-    def loss(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        """Loss of a batch.
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """What the loss is made of; a batch in parts gives the same, but for BatchNorm.
 
         Args:
             pictures: normalised, float32 [b, 3, h, w], on the device.
+
+        Returns:
+            Tensors with a row a picture. The gradient goes through the first alone, the embeddings.
+        """
+
+    def loss(self, outputs: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+        """Loss of a batch, once a step.
+
+        Args:
+            outputs: of `forward`.
             labels: int64 [b], on the device.
 
         Returns:

@@ -1,5 +1,6 @@
 """What a training is asked to do, and what it says after each epoch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ class EpochReport:
         loss: mean over its batches.
         learning_rate: at its start.
         images_per_second: training images, evaluation time excluded.
+        micro_batch: images embedded at once at its end: the batch, or half of it after memory ran out.
         held_out: P@K on the tenth held out of training.
         validation: P@K on the validation split, for reporting only.
     """
@@ -26,6 +28,7 @@ class EpochReport:
     loss: float
     learning_rate: float
     images_per_second: float
+    micro_batch: int
     held_out: Precision
     validation: Precision
 
@@ -40,6 +43,7 @@ class NodeJob:
         folder: where its files go.
         options: how it is trained.
         start: initial weights; None for the model's own.
+        stopped: asked before each batch: whether nobody waits for the node any more.
     """
 
     node: str
@@ -47,3 +51,4 @@ class NodeJob:
     folder: Path
     options: TrainingOptions
     start: dict[str, Tensor] | None = None
+    stopped: Callable[[], bool] = lambda: False

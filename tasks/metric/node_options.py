@@ -37,6 +37,18 @@ def node_options(options: TrainingOptions, class_ids: Iterable[int] | None, stor
     return replace(options, framing="crop", size=size)
 
 
+def pixel_share(own: TrainingOptions, whole: TrainingOptions) -> float:
+    """Pixels of a node's batch as a share of the full-size node's, in (0, 1].
+
+    What a training step keeps between forward and backward grows with them, and is most of the memory that it takes.
+
+    Args:
+        own: the node's own options.
+        whole: the tree's.
+    """
+    return (own.size / whole.size) ** 2
+
+
 def _crop_size(extent: float, size: int) -> int:
     wanted = extent * (1 + 2 * MARGIN) * size * MAGNIFIED
     return min(size, max(SMALLEST, math.ceil(wanted / STEP) * STEP))

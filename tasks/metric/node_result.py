@@ -35,8 +35,10 @@ class NodeResult:
         best_epoch: the one whose weights are kept, from 0.
         seconds: wall time of the training, interruptions excluded.
         images_per_second: training images, evaluation time included.
-        peak_memory: bytes; of the GPU where there is one, else of the process.
+        peak_memory: bytes; of the GPU where there is one, else of the process; with all that trains there beside it.
         parameters: numbers that were learned, a loss's own (proxies, sub-centres) included.
+        micro_batch: images embedded at once in training: the batch, or half of it from where memory ran out, which
+            BatchNorm makes a difference of (`micro_batches`); None where nothing was trained.
         mlflow_run_id: the node's run, where it is tracked.
     """
 
@@ -58,6 +60,7 @@ class NodeResult:
     images_per_second: float
     peak_memory: int
     parameters: int
+    micro_batch: int | None = None
     mlflow_run_id: str | None = None
 
     @property

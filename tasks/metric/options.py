@@ -18,21 +18,21 @@ FRAMING_CHOICES: tuple[FramingChoice, ...] = get_args(FramingChoice)
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How each node of a tree is trained; defaults as in method.md's readings of the paper's gaps.
+    """How each node of a tree is trained; the defaults are our readings where the paper says nothing.
 
     Attributes:
-        trunk: name of the trunk.
+        trunk: "small", "efficientnet_lite0", "resnet12", or a classification CNN of torchvision by its name.
         weights: of the trunk before training: "none", "DEFAULT" or a local file.
         embedding: dimensions of the embedding.
         loss: name of the loss; it brings its miner and its distance.
         size: edge of the square pictures, pixels; crops of small parts are smaller.
         fill: what stands where a node's segments are not.
         framing: "full" shows the node the whole frame, "crop" a square about its part, from the full resolution;
-            "auto" crops small parts only (`node_options.node_options` says which).
+            "auto" crops small parts only.
         absent: "skip" leaves images without any of the node's segments out; "blank" keeps them as filled pictures.
         averaging: how a combined node weighs its children.
         augmentation: what is done to training pictures at random.
-        epochs: at most.
+        epochs: of training, at most.
         patience: epochs without a better held-out mean of P@1, P@2 and P@8 after which training stops.
         batch: images a step, an equal share of each class.
         learning_rate: AdamW's, at the start of a cosine to 0.

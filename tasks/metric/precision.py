@@ -1,11 +1,15 @@
 """Precision@K: the mean share of a query's K nearest references that have its label (HEML section 1.5)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-ROWS_AT_ONCE = 1024
+from tasks.metric.distances import DistanceTo
+
+DISTANCES_AT_ONCE = 1 << 23  # 64 MB of them
 
 
 def precision_per_query(
@@ -34,26 +38,67 @@ def precision_per_query(
             f"precision_at_k needs distances [n,m] with n query and m reference labels (n = m without self); "
             f"got {[n, m]}, {len(query_labels)} and {len(reference_labels)}"
         )
-    references = m - exclude_self
-    if not 0 < k <= references:
-        raise ValueError(f"precision_at_k needs 1 <= k <= references; got k={k} with {references} references")
-    if torch.isnan(distances).any():
-        raise ValueError("precision_at_k needs distances that are numbers; got NaN")
-    shares = []
-    for start in range(0, n, ROWS_AT_ONCE):
-        rows = distances[start : start + ROWS_AT_ONCE]
-        same = query_labels[start : start + ROWS_AT_ONCE, None] == reference_labels[None]
-        counted = torch.ones_like(same)
-        if exclude_self:
-            own = torch.arange(start, start + len(rows), device=rows.device)
-            counted[torch.arange(len(rows), device=rows.device), own] = False
-            rows = rows.masked_fill(~counted, torch.inf)
-        farthest = torch.kthvalue(rows, k, dim=1, keepdim=True).values
-        nearer, tied = (rows < farthest) & counted, (rows == farthest) & counted
-        room = k - nearer.sum(dim=1)
-        expected = (tied & same).sum(dim=1).double() * room / tied.sum(dim=1)
-        shares.append(((nearer & same).sum(dim=1) + expected) / k)
-    return torch.cat(shares)
+    _check_k(k, m - exclude_self)
+    own = torch.arange(n, device=distances.device) if exclude_self else None
+    rows = rows_at_once(m)
+    return torch.cat(
+        [
+            _shares(
+                distances[start : start + rows],
+                query_labels[start : start + rows],
+                reference_labels,
+                [k],
+                None if own is None else own[start : start + rows],
+            )[k]
+            for start in range(0, n, rows)
+        ]
+    )
+
+
+def precisions_among(
+    distance: DistanceTo,
+    queries: Tensor,
+    query_labels: Tensor,
+    reference_labels: Tensor,
+    ks: Sequence[int],
+    own: Tensor | None = None,
+) -> dict[int, Tensor]:
+    """`precision_per_query` for several K at once, of distances that are never all held.
+
+    Args:
+        distance: to the m references.
+        queries: float [n, d].
+        query_labels: int [n].
+        reference_labels: int [m].
+        ks: numbers of nearest references.
+        own: int64 [n], each query's own place among the references, which is left out; None where they are others.
+
+    Returns:
+        K to float64 [n] in [0, 1].
+
+    Raises:
+        ValueError: distances are not numbers, or there are fewer than K references.
+    """
+    m = len(reference_labels)
+    for k in ks:
+        _check_k(k, m - (own is not None))
+    rows = rows_at_once(m)
+    parts = [
+        _shares(
+            distance(queries[start : start + rows]),
+            query_labels[start : start + rows],
+            reference_labels,
+            ks,
+            None if own is None else own[start : start + rows],
+        )
+        for start in range(0, len(queries), rows)
+    ]
+    return {k: torch.cat([part[k] for part in parts]) if parts else torch.empty(0).double() for k in ks}
+
+
+def rows_at_once(references: int) -> int:
+    """Queries whose distances to so many references are held at once."""
+    return max(1, DISTANCES_AT_ONCE // max(1, references))
 
 
 def precision_at_k(
@@ -91,3 +136,49 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _shares(
+    rows: Tensor, query_labels: Tensor, reference_labels: Tensor, ks: Sequence[int], own: Tensor | None
+) -> dict[int, Tensor]:
+    """K to shares, float64 [b], from float [b, m] and each query's own column, if it has one."""
+    if torch.isnan(rows).any():
+        raise ValueError("precision_at_k needs distances that are numbers; got NaN")
+    if not ks:
+        return {}
+    if own is not None:
+        rows = rows.scatter(1, own[:, None], torch.inf)
+    references = rows.shape[1] - (own is not None)
+    nearest, places = rows.topk(min(max(ks) + 1, rows.shape[1]), dim=1, largest=False)
+    same = reference_labels[places] == query_labels[:, None]
+    shares = {}
+    for k in ks:
+        shares[k] = same[:, :k].sum(dim=1).double() / k
+        # A tie over the K-th place, or an infinite distance, which the query itself may seem to have.
+        unclear = torch.isinf(nearest[:, k - 1])
+        if k < references:
+            unclear |= nearest[:, k] == nearest[:, k - 1]
+        if unclear.any():
+            itself = None if own is None else own[unclear]
+            shares[k][unclear] = _expected(
+                rows[unclear], nearest[unclear, k - 1 : k], query_labels[unclear], reference_labels, k, itself
+            )
+    return shares
+
+
+def _expected(
+    rows: Tensor, farthest: Tensor, query_labels: Tensor, reference_labels: Tensor, k: int, own: Tensor | None
+) -> Tensor:
+    """Shares where references as far as the K-th, [b, 1], count by expectation."""
+    same = query_labels[:, None] == reference_labels
+    nearer, tied = rows < farthest, rows == farthest
+    if own is not None:
+        tied.scatter_(1, own[:, None], False)
+    room = k - nearer.sum(dim=1)
+    expected = (tied & same).sum(dim=1).double() * room / tied.sum(dim=1)
+    return ((nearer & same).sum(dim=1) + expected) / k
+
+
+def _check_k(k: int, references: int) -> None:
+    if not 0 < k <= references:
+        raise ValueError(f"precision_at_k needs 1 <= k <= references; got k={k} with {references} references")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,47 +21,19 @@ from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.decision import Decision, DecisionChoice, TreeDecision, label_numbers
 from tasks.metric.distances import OwnDistance
 from tasks.metric.evaluation import Precision, distance_quantiles
+from tasks.metric.kept_node import LARGEST_SIZE, TrainedNode, parse_node, parse_quantiles
 from tasks.metric.losses import loss_family
 from tasks.metric.model import EmbeddingModel, load_model
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.same_label import same_label_quantiles
-from tasks.segments.framing import Framing
+from tasks.segments.class_names import check_class_names
+from tasks.segments.inside import is_inside
+from tasks.segments.names import check_name
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree, parse_tree
 
 TREE_VERSION = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainedNode:
-    """What a trained tree keeps of a node.
-
-    Attributes:
-        status: "trained" or "degenerate".
-        reason: why it is degenerate, else "".
-        file: its checkpoint, relative to the folder; None if degenerate.
-        sha256: the checkpoint's digest.
-        framing: "full" or "crop".
-        size: edge of its pictures, pixels.
-        precision: P@K on the validation split that it was trained beside.
-        composed: the same by the composed decision; None for leaves and where there is none.
-        weight: a trained leaf's in the composed decision; 0 for others.
-        quantiles: float32 [1001], of the bounded SNR distance among validation pairs; empty if degenerate.
-        same_label_quantiles: float32 [1001], the same among the pairs of one label.
-    """
-
-    status: str
-    reason: str
-    file: str | None
-    sha256: str | None
-    framing: Framing
-    size: int
-    precision: Precision
-    composed: Precision | None
-    weight: float
-    quantiles: NDArray[np.float32]
-    same_label_quantiles: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -104,14 +76,28 @@ class TrainedTree:
         """A node's model in evaluation mode; None if the node is degenerate. Loaded once.
 
         Raises:
-            InputError: the checkpoint is missing or its digest is wrong.
+            InputError: the checkpoint is missing, its digest is wrong, it is not below the folder, or it does not fit
+                the tree's options.
         """
         node = self.nodes[name]
         if node.file is None:
             return None
         if name not in self._models:
-            state = load_checkpoint(self.path / node.file, node.sha256)
-            self._models[name] = load_model(self.options.model, state)
+            file = self.path / node.file
+            if not is_inside(file, self.path):
+                raise InputError(f"the checkpoint {file} is a link that leads out of its folder: copy the file there")
+            state = load_checkpoint(file, node.sha256)
+            # Looked at before the model is built: a description may ask for more memory than there is.
+            widths = [len(tensor) for tensor in state.values() if tensor.ndim]
+            if self.options.embedding not in widths:
+                raise InputError(f"the checkpoint {file} has no embeddings of {self.options.embedding}: train again")
+            try:
+                self._models[name] = load_model(self.options.model, state)
+            except RuntimeError as error:
+                line = str(error).strip().splitlines()[0]
+                raise InputError(
+                    f"the checkpoint {file} does not fit the tree's options ({line}): train again"
+                ) from None
         return self._models[name]
 
     def node_options(self, name: str) -> TrainingOptions:
@@ -231,7 +217,7 @@ def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:
     """
     try:
         fields = json.loads((path / "tree.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise InputError(
             f"{path} is not a trained tree (no tree.json): give the model folder of `heml train`"
         ) from None
@@ -239,31 +225,40 @@ def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:
     if version != TREE_VERSION:
         raise InputError(f"{path} is a trained tree of version {version}, this is version {TREE_VERSION}: train again")
     try:
-        return TrainedTree(
-            path=path,
-            tree=parse_tree(fields["tree"], where=f"the tree of {path}"),
-            classes={int(class_id): name for class_id, name in fields["classes"].items()},
-            source=fields["source"],
-            options=TrainingOptions(**{**fields["options"], "device": device}),
-            nodes={name: _node(node) for name, node in fields["nodes"].items()},
-            decision=fields["decision"],
-            composed_quantiles=np.array(fields["composed_quantiles"], dtype=np.float32),
-            facts=fields["facts"],
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return _parse(fields, path, device)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}/tree.json is not the description of a trained tree ({error!r}): train again"
         ) from None
 
 
-def _node(fields: dict[str, Any]) -> TrainedNode:
-    composed = fields.pop("composed")
-    return TrainedNode(
-        precision=Precision.from_dict(fields.pop("precision")),
-        composed=composed and Precision.from_dict(composed),
-        quantiles=np.array(fields.pop("quantiles"), dtype=np.float32),
-        same_label_quantiles=np.array(fields.pop("same_label_quantiles"), dtype=np.float32),
-        **fields,
+def _parse(fields: dict[str, Any], path: Path, device: str) -> TrainedTree:
+    """The tree from the description's values; any of Python's errors of values where one is not what it should be."""
+    tree = parse_tree(fields["tree"], where=f"the tree of {path}")
+    nodes = {name: parse_node(node) for name, node in fields["nodes"].items()}
+    if set(nodes) != {node.name for node in tree.nodes}:
+        raise ValueError("its nodes are not those of its tree")
+    if fields["decision"] not in get_args(Decision) or not isinstance(fields["facts"], dict):
+        raise ValueError("its decision or its facts are none")
+    options = TrainingOptions(**{**fields["options"], "device": device})
+    for name, default in asdict(TrainingOptions()).items():
+        value = getattr(options, name)
+        if type(value) is not type(default) and not (type(default) is float and type(value) is int):
+            raise ValueError(f"its {name} is {value!r}")
+    if options.size > LARGEST_SIZE:
+        raise ValueError(f"its pictures have the size {options.size}")
+    return TrainedTree(
+        path=path,
+        tree=tree,
+        classes=check_class_names({int(number): name for number, name in fields["classes"].items()}, f"{path}"),
+        source=check_name(fields["source"], f"the data set of {path}"),
+        options=options,
+        nodes=nodes,
+        decision=fields["decision"],
+        composed_quantiles=parse_quantiles(fields["composed_quantiles"]),
+        facts=fields["facts"],
     )
 
 

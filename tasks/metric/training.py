@@ -58,10 +58,14 @@ class NodeLearner:
         """All of it learns."""
         self.model.train()
 
-    def loss(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        """Embed, mine, loss."""
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """Embeddings alone, float32 [b, d]."""
         with mixed_precision(self.options.device):
-            embeddings = self.model(pictures)
+            return (self.model(pictures),)
+
+    def loss(self, outputs: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+        """Mine, loss."""
+        (embeddings,) = outputs
         mined = self.miner(embeddings, labels) if self.miner else None
         return self.loss_function(embeddings, labels, mined)  # type: ignore[no-any-return]
 

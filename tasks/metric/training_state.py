@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tasks.errors import InputError
@@ -25,6 +24,7 @@ class Progress:
         best_score: its score on the held-out tenth.
         seconds: spent so far.
         images: trained on so far.
+        parts: 2 from where memory ran out and batches are taken in two micro-batches; 1 before.
     """
 
     next_epoch: int = 0
@@ -32,6 +32,7 @@ class Progress:
     best_score: float = -1.0
     seconds: float = 0.0
     images: int = 0
+    parts: int = 1
 
 
 def save_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
@@ -63,13 +64,15 @@ def load_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Op
         if fields.pop("key") != key:
             return Progress()
         progress = Progress(**fields)
+        if any(type(value) is not type(getattr(Progress, name)) for name, value in fields.items()):
+            return Progress()
         load_checkpoint(path.with_name("best.safetensors"))  # there and whole
         tensors = load_checkpoint(path)
         state: dict[int, dict[str, Tensor]] = {}
         for name in [name for name in tensors if name.startswith(PREFIX)]:
             _, number, entry = name.split(".")
             state.setdefault(int(number), {})[entry] = tensors.pop(name)
-    except (InputError, SafetensorError, ValueError, KeyError, TypeError, OSError):
+    except (InputError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
         return Progress()
     if _shapes(tensors) != _shapes(model.state_dict()):
         return Progress()

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from tasks.errors import InputError
+from tasks.segments.names import check_name
 
 TABLES = files("tasks.segments") / "class_tables"
 REST = "other"  # ADE20K's class id 0, which its own table leaves out
@@ -43,6 +44,8 @@ def check_class_names(table: Mapping[int, object], where: str) -> dict[int, str]
     names = [name.strip() for name in table.values() if isinstance(name, str) and name.strip()]
     if not table or len(names) < len(table) or len(set(names)) < len(names):
         raise InputError(f'{where} is no class table: it needs one name for each id, as in {{"0": "background", ...}}')
+    for name in names:
+        check_name(name, f"a class of {where}")
     outside = [class_id for class_id in table if not 0 <= class_id <= 255]
     if outside:
         raise InputError(f"{where} has the class id {outside[0]}: ids are 0..255, for a mask holds one byte a pixel")
@@ -65,13 +68,16 @@ def _read(path: Path) -> str:
 
 def _json_table(text: str, path: Path) -> dict[int, object]:
     try:
-        content = json.loads(text)
-    except ValueError as error:
+        content = json.loads(text, object_pairs_hook=list)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"class names file {path} cannot be read ({error}): save it as JSON") from error
-    entries = dict(enumerate(content)) if isinstance(content, list) else content
+    # An object comes as a list of pairs, so that an id that is there twice is seen; a list of names has no pairs.
+    entries = content if isinstance(content, list) else []
+    if not all(isinstance(entry, tuple) for entry in entries):
+        entries = list(enumerate(entries))
     try:
-        return {int(class_id): name for class_id, name in entries.items()}
-    except (AttributeError, ValueError):
+        return _by_id([(int(class_id), name) for class_id, name in entries])
+    except ValueError:
         return {}
 
 
@@ -79,9 +85,17 @@ def _object_info(text: str, path: Path) -> dict[int, object]:
     """ADE20K's table: columns Idx and Name among others, separated by tabs; a name is a list of synonyms."""
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     try:
-        return {0: REST} | {int(row["Idx"]): row["Name"].split(",")[0].strip() for row in rows}
+        return {0: REST} | _by_id([(int(row["Idx"]), row["Name"].split(",")[0].strip()) for row in rows])
     except (AttributeError, KeyError, TypeError, ValueError, csv.Error):
         raise InputError(
             f"{path} is no class table: a .txt file is read as ADE20K's objectInfo150.txt, "
             "with the columns Idx and Name separated by tabs; save others as JSON"
         ) from None
+
+
+def _by_id(entries: list[tuple[int, object]]) -> dict[int, object]:
+    """The entries by id; ValueError if an id is there twice."""
+    table = dict(entries)
+    if len(table) < len(entries):
+        raise ValueError("an id occurs twice")
+    return table

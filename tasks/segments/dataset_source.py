@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError
 from tasks.segments.class_names import check_class_names, class_table_names, read_class_names
+from tasks.segments.inside import is_inside
 from tasks.segments.pictures import as_jpeg_or_png, check_label_map, decode_label_map
 from tasks.segments.segment_label import SegmentLabel, label_by_segment
 from tasks.segments.source import Item, Photo, Split
+from tasks.segments.source_files import read_source_file
 from tasks.segments.stratify import arrange_items
 
 # How the splits of published data sets are called; the first that is there becomes our validation split.
@@ -166,7 +168,7 @@ class DatasetSource:
             path = str(value.get("path") or "")
             data = value.get("bytes")
             if data is None and path:
-                data = _read(path, item.image_id)
+                data = self._outside(path, item)
             return data, Path(path).name
         if value is None or isinstance(value, bytes):
             return value, ""
@@ -174,6 +176,19 @@ class DatasetSource:
             f"column {column!r} of data set {self.dataset} holds {type(value).__name__}, no pictures: "
             "name a column of images (bytes of JPEG or PNG)"
         )
+
+    def _outside(self, path: str, item: Item) -> bytes:
+        """The bytes of a picture that a cell names by its path, which has to be the data set's own.
+
+        A data set from elsewhere could else have any file of this machine taken for a photo.
+        """
+        folders = _own_folders(self.dataset)
+        found = folders[0] / path
+        if not any(is_inside(found, folder) for folder in folders):
+            raise InputError(
+                f"photo {item.image_id} is said to be {path}, which is not below {folders[0]}: copy it there"
+            )
+        return read_source_file(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,8 +356,11 @@ def _texts(table: Any, column: str | None, name: str) -> list[str]:
     return [words[value] if isinstance(value, bool | None) else str(value).strip() for value in values]
 
 
-def _read(path: str, image_id: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"photo {image_id} cannot be read from {path} ({error.strerror}): fetch it again") from error
+def _own_folders(dataset: str) -> list[Path]:
+    """Where a data set's own files are: beside its Parquet file, in its folder, or in the hub's caches."""
+    path = Path(dataset).expanduser()
+    if path.exists():
+        return [path.parent if path.is_file() else path]
+    from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415 (as in `_library`)
+
+    return [Path(folder) for folder in (_library().config.HF_DATASETS_CACHE, HF_HUB_CACHE)]

@@ -1,6 +1,5 @@
 """A node's composed pictures as files, for anyone who wants to see what it sees."""
 
-import re
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -9,6 +8,7 @@ import torch
 
 from tasks.errors import InputError
 from tasks.segments.compose import FILLS, Fill, compose, present
+from tasks.segments.file_name import file_name
 from tasks.segments.framing import FRAMINGS, crop_box, cropped
 from tasks.segments.pictures import decode_image, decode_label_map, encode_image
 from tasks.segments.source import SPLITS
@@ -33,7 +33,7 @@ def export_node(
         The number of pictures written.
 
     Raises:
-        InputError: unknown fill or framing.
+        InputError: unknown fill or framing, or a picture of the store cannot be decoded.
     """
     for name, value, allowed in (("fill", fill, FILLS), ("framing", framing, FRAMINGS)):
         if value not in allowed:
@@ -48,14 +48,10 @@ def export_node(
             image, label_map = torch.from_numpy(pixels.copy())[None], torch.from_numpy(mask.copy())[None]
             if not present(label_map, class_ids).item():
                 continue
-            # Labels and ids are data: no part of them may leave the folder.
-            folder = out / split / _file_name(row.label)
+            # Labels and ids are data: `file_name` sees to it that no part of them leaves the folder.
+            folder = out / split / file_name(row.label)
             folder.mkdir(parents=True, exist_ok=True)
             picture = compose(image, label_map, class_ids, checked)[0].numpy()
-            (folder / f"{_file_name(row.image_id)}.png").write_bytes(encode_image(picture))
+            (folder / f"{file_name(row.image_id)}.png").write_bytes(encode_image(picture))
             written += 1
     return written
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", text).lstrip(".") or "_"

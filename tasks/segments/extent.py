@@ -1,5 +1,6 @@
 """How large a part is in a store's training photos: the side of its box, and its area."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,15 +14,15 @@ from tasks.segments.store import SegmentStore, open_store
 
 @dataclass(frozen=True, eq=False)
 class _Boxes:
-    """Every segment of a store's training images: int64 [n] each, but `pixels`, float64 [images]."""
+    """Every segment of a store's training images: int32 [n] each, but `pixels`, float64 [images]."""
 
-    row: NDArray[np.int64]
-    class_id: NDArray[np.int64]
-    top: NDArray[np.int64]
-    left: NDArray[np.int64]
-    bottom: NDArray[np.int64]
-    right: NDArray[np.int64]
-    area: NDArray[np.int64]
+    row: NDArray[np.int32]
+    class_id: NDArray[np.int32]
+    top: NDArray[np.int32]
+    left: NDArray[np.int32]
+    bottom: NDArray[np.int32]
+    right: NDArray[np.int32]
+    area: NDArray[np.int32]
     pixels: NDArray[np.float64]
 
 
@@ -55,12 +56,16 @@ def part_area(store: SegmentStore, class_ids: Iterable[int]) -> float:
 
 @lru_cache(maxsize=2)
 def _boxes(path: Path, digest: str) -> _Boxes:
-    segments = open_store(path).columns("train", ["segments"])["segments"]
-    flat = [(row, segment) for row, of_image in enumerate(segments) for segment in of_image]
-    columns = {
-        name: np.array([segment[name] for _, segment in flat], dtype=np.int64)
-        for name in ("class_id", "top", "left", "bottom", "right", "area")
-    }
-    row = np.array([number for number, _ in flat], dtype=np.int64)
-    pixels = np.bincount(row, weights=columns["area"], minlength=len(segments)).astype(np.float64)
-    return _Boxes(row=row, pixels=pixels, **columns)
+    read: dict[str, list[NDArray[np.int32]]] = defaultdict(list)
+    images = 0
+    for batch in open_store(path).batches("train", ["segments"]):
+        of_images = batch.column("segments")
+        lengths = of_images.value_lengths().to_numpy(zero_copy_only=False)
+        read["row"].append(np.repeat(np.arange(images, images + len(lengths), dtype=np.int32), lengths))
+        segments = of_images.flatten()
+        for name in ("class_id", "top", "left", "bottom", "right", "area"):
+            read[name].append(segments.field(name).to_numpy(zero_copy_only=False))
+        images += len(lengths)
+    columns = {name: np.concatenate(parts) for name, parts in read.items()}
+    pixels: NDArray[np.float64] = np.bincount(columns["row"], weights=columns["area"], minlength=images).astype(float)
+    return _Boxes(pixels=pixels, **columns)

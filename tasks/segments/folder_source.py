@@ -104,10 +104,10 @@ class FolderSource:
         """All listed photos, by id.
 
         Raises:
-            InputError: a folder or file is missing, a column is not there, an id is listed twice, has no image or
-                several, a label is empty, there are fewer than two labels, a label has one photo only, no photo has a
-                mask, the folders have splits of their own and labels are to be split too, or as `label_by_segment`
-                and `label_by_dominant`.
+            InputError: a folder or file is missing, a column is not there or there twice, an id is listed twice, has no
+                image or several, a label is empty, there are fewer than two labels, a label has one photo only, no
+                photo has a mask, the folders have splits of their own and labels are to be split too, or as
+                `label_by_segment` and `label_by_dominant`.
         """
         items, _ = self._labelled()
         return arrange_items(
@@ -235,6 +235,8 @@ class FolderSource:
                 for column in (ID_COLUMN, label, self.group):
                     if column is not None and column not in columns:
                         raise InputError(f"{labels} has no column {column!r}: it has {', '.join(columns) or 'none'}")
+                    if column is not None and columns.count(column) > 1:
+                        raise InputError(f"{labels} has the column {column!r} twice: rename one of them")
                 rows = list(reader)
         except FileNotFoundError:
             raise InputError(f"labels file {labels} is missing: a CSV with an id and a label column") from None

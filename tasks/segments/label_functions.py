@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 
+import numpy as np
+
 from tasks.segments.source import SPLITS
 from tasks.segments.store import SegmentStore
 
@@ -18,11 +20,14 @@ def presence_accuracy(store: SegmentStore) -> dict[str, float]:
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     totals: dict[str, int] = defaultdict(int)
     for split in SPLITS:
-        columns = store.columns(split, ["label", "segments"])
-        for label, segments in zip(columns["label"], columns["segments"], strict=True):
-            totals[label] += 1
-            for segment in segments:
-                counts[segment["name"]][label] += 1
+        for batch in store.batches(split, ["label", "segments"]):
+            labels, of_images = batch.column("label").to_pylist(), batch.column("segments")
+            names = of_images.flatten().field("name").to_pylist()
+            lengths = of_images.value_lengths().to_numpy(zero_copy_only=False)
+            for label in labels:
+                totals[label] += 1
+            for name, label in zip(names, np.repeat(labels, lengths).tolist(), strict=True):
+                counts[name][label] += 1
     accuracy = {}
     for name, by_label in counts.items():
         share = {label: by_label[label] / total for label, total in totals.items()}

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 PlanKind = Literal["other-label", "same-label", "balance-group"]
+RowKind = Literal[PlanKind, "copy"]
 PLAN_KINDS: tuple[PlanKind, ...] = get_args(PlanKind)
+ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class Provenance:
         held_out: whether its parents are among the photos that are held out of training.
     """
 
-    kind: PlanKind | Literal["copy"]
+    kind: RowKind
     segment: str
     receiver: str
     donor: str

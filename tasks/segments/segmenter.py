@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional as F
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 from transformers.utils import logging as transformers_logging
 
 from tasks.errors import InputError
+from tasks.segments.names import check_name
 
 LABEL_MAP_IDS = 256  # a label map holds one byte a pixel
 # Facts of a saved configuration that say where and by what it was written, not what the model does.
@@ -117,7 +117,7 @@ def load_segmenter(name_or_folder: str, device: str = "cpu") -> Segmenter:
 
     Raises:
         InputError: there is no such model, it is no SegFormer for segmentation, it lacks weights or preprocessing,
-            or has more classes than a label map can hold.
+            has more classes than a label map can hold, or a class whose name is none.
     """
     check_config(name_or_folder)
     try:
@@ -127,7 +127,7 @@ def load_segmenter(name_or_folder: str, device: str = "cpu") -> Segmenter:
                 name_or_folder, use_safetensors=True, output_loading_info=True, dtype=torch.float32
             )
             processor = SegformerImageProcessor.from_pretrained(name_or_folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # whatever transformers makes of a file that is not what it should be
         raise InputError(f"segmenter {name_or_folder} cannot be loaded: {first_line(error)}") from error
     model, notes = loaded
     if notes["missing_keys"] or notes["mismatched_keys"]:
@@ -142,7 +142,10 @@ def load_segmenter(name_or_folder: str, device: str = "cpu") -> Segmenter:
             f"a label map holds one byte a pixel, {LABEL_MAP_IDS} classes at most"
         )
     place(model, torch.device(device))
-    return Segmenter(model, processor)
+    segmenter = Segmenter(model, processor)
+    for name in segmenter.classes.values():
+        check_name(name, f"a class of the segmenter {name_or_folder}")
+    return segmenter
 
 
 def place(model: SegformerForSemanticSegmentation, device: torch.device) -> None:
@@ -162,7 +165,8 @@ def check_config(name_or_folder: str) -> None:
     """
     try:
         settings, _ = SegformerConfig.get_config_dict(name_or_folder)
-    except (OSError, ValueError) as error:
+        kind = settings.get("model_type")
+    except Exception as error:  # as in `load_segmenter`
         if Path(name_or_folder).is_dir():
             missing, advice = "no config.json in the folder that can be read", "save the model there"
         else:
@@ -170,10 +174,8 @@ def check_config(name_or_folder: str) -> None:
         raise InputError(
             f"segmenter {name_or_folder} cannot be loaded: {missing} ({first_line(error)}); {advice}"
         ) from error
-    if settings.get("model_type") != "segformer":
-        raise InputError(
-            f"segmenter {name_or_folder} is no SegFormer but {settings.get('model_type')!r}: name a SegFormer"
-        )
+    if kind != "segformer":
+        raise InputError(f"segmenter {name_or_folder} is no SegFormer but {kind!r}: name a SegFormer")
 
 
 def unused_name(class_id: int) -> str:

@@ -14,18 +14,13 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError
 from tasks.segments.class_ids import class_id_table
+from tasks.segments.names import check_name
 from tasks.segments.pictures import decode_image, encode_label_map
 from tasks.segments.segmenter import Segmenter
+from tasks.segments.shard_reader import read_header
+from tasks.segments.shard_schema import STORE_VERSION, ShardHeader
 from tasks.segments.source import SPLITS, Item, Photo, Source, Split
-from tasks.segments.store import (
-    STORE_VERSION,
-    Row,
-    ShardHeader,
-    describe_segments,
-    read_header,
-    shard_path,
-    write_shard,
-)
+from tasks.segments.store import Row, describe_segments, shard_path, write_shard
 
 PHOTOS_A_SHARD = 250
 PHOTOS_A_BATCH = 16  # segmented at once
@@ -61,9 +56,10 @@ def plan_shards(source: Source, classes: dict[int, str], segmenter_digest: str |
         segmenter_digest: of the segmenter that makes missing label maps; None if there is none.
 
     Raises:
-        InputError: the source's description is wrong, or a split is empty.
+        InputError: the source's description is wrong, its name is none, or a split is empty.
     """
     plans = []
+    check_name(source.name, "the data set's name")
     items = source.items()
     for split in SPLITS:
         own = [item for item in items if item.split == split]

@@ -5,18 +5,26 @@ import json
 from pathlib import Path
 
 from tasks.errors import InputError
+from tasks.segments.shard_schema import MOST_PICTURE_BYTES
 
 
 def read_source_file(path: Path) -> bytes:
-    """A file's bytes.
+    """A photo's or a label map's bytes.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, is no plain file, or is larger than a store can keep.
     """
+    if path.exists() and not path.is_file():  # a pipe would wait for ever
+        raise InputError(f"{path} cannot be read (no plain file): give a photo's file")
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): check the file and its permissions") from error
+        with path.open("rb") as file:
+            data = file.read(MOST_PICTURE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be read ({reason}): check the file and its permissions") from error
+    if len(data) > MOST_PICTURE_BYTES:
+        raise InputError(f"{path} has more than {MOST_PICTURE_BYTES} bytes: make it smaller")
+    return data
 
 
 def classes_digest(classes: dict[int, str]) -> str:

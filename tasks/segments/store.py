@@ -20,36 +20,22 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.errors import InputError
-from tasks.segments.provenance import Provenance
+from tasks.segments.inside import is_inside
+from tasks.segments.picture_size import fits
+from tasks.segments.provenance import ROW_KINDS, Provenance
+from tasks.segments.shard_header import header_json
+from tasks.segments.shard_reader import group_sizes, read_batches, read_header
+from tasks.segments.shard_schema import (
+    METADATA_KEY,
+    MOST_PICTURE_BYTES,
+    MOST_ROWS,
+    ROWS_A_GROUP,
+    SCHEMA,
+    STORE_VERSION,
+    ShardHeader,
+    viewer_features,
+)
 from tasks.segments.source import SPLITS, Split
-
-STORE_VERSION = 2
-METADATA_KEY = b"heml"
-ROWS_A_GROUP = 64  # 64 photos of up to 1.5 MB stay under the 100 MB that viewers ask of a row group
-
-SEGMENT_TYPE = pa.struct(
-    [("name", pa.string()), *((field, pa.int32()) for field in ("class_id", "area", "top", "left", "bottom", "right"))]
-)
-PICTURE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-PROVENANCE_TYPE = pa.struct(
-    [
-        *((field, pa.string()) for field in ("kind", "segment", "receiver", "donor")),
-        ("seed", pa.int64()),
-        ("held_out", pa.bool_()),
-    ]
-)
-SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("split", pa.string()),
-        ("label", pa.string()),
-        ("group", pa.string()),
-        ("image", PICTURE_TYPE),
-        ("mask", PICTURE_TYPE),
-        ("segments", pa.list_(SEGMENT_TYPE)),
-        ("provenance", PROVENANCE_TYPE),
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,33 +63,6 @@ class Row:
     mask: bytes
     segments: list[dict[str, Any]]
     provenance: Provenance | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardHeader:
-    """What a shard says of itself in its schema's metadata.
-
-    Attributes:
-        version: of the store's layout.
-        source: name of the data set.
-        classes: class id to name.
-        key: digest of all that the shard is made from; a shard with this key need not be made again.
-        digest: SHA-256 over the rows.
-        part: number of the shard in its split, from 0.
-        parts: number of shards of the split.
-        rows: number of images.
-        notes: facts about the data, such as the segmenter's figures.
-    """
-
-    version: int
-    source: str
-    classes: dict[int, str]
-    key: str
-    digest: str
-    part: int
-    parts: int
-    rows: int
-    notes: dict[str, Any]
 
 
 def shard_path(store: Path, split: Split, part: int) -> Path:
@@ -162,12 +121,16 @@ def write_shard(
     """Write one shard: whole or not at all (temporary name, then rename).
 
     Raises:
-        InputError: a row of a validation shard is synthetic.
+        InputError: a row of a validation shard is synthetic, a picture's file is too large, or there are too many rows.
         OSError: the disk is full or not writable; the shard that was there before is untouched.
     """
     path = shard_path(store, split, part)
+    if len(rows) > MOST_ROWS:
+        raise InputError(f"{path} would have {len(rows)} rows, and {MOST_ROWS} are the most: write several shards")
     for row in rows:
         _check_photo(row, path)
+        if (size := max(len(row.image), len(row.mask))) > MOST_PICTURE_BYTES:
+            raise InputError(f"{row.image_id} has {size} bytes, and {MOST_PICTURE_BYTES} are the most: make it smaller")
     header = ShardHeader(
         version=STORE_VERSION,
         source=source,
@@ -193,39 +156,17 @@ def write_shard(
             }
             for row in rows
         ],
-        schema=SCHEMA.with_metadata(
-            {METADATA_KEY: json.dumps(asdict(header)), b"huggingface": json.dumps(_features())}
-        ),
+        schema=SCHEMA.with_metadata({METADATA_KEY: header_json(header), b"huggingface": json.dumps(viewer_features())}),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # Pictures are compressed already: only the page encoding is left to gain.
-        pq.write_table(table, temporary, row_group_size=ROWS_A_GROUP, compression="none")
+        # Pictures are compressed already: only the page encoding is left to gain. Checksums, so that damage is seen.
+        pq.write_table(table, temporary, row_group_size=ROWS_A_GROUP, compression="none", write_page_checksum=True)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     return header
-
-
-def read_header(path: Path) -> ShardHeader:
-    """Read what a shard says of itself, without its rows.
-
-    Raises:
-        InputError: it is no Parquet file, no shard of a store, or of another version.
-    """
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        fields = json.loads(metadata[METADATA_KEY])
-    except (OSError, pa.ArrowException, KeyError, ValueError):
-        raise InputError(f"{path} is not a shard of a segment store: make it again with `heml prepare`") from None
-    if fields.get("version") != STORE_VERSION:
-        raise InputError(
-            f"{path} was written as store version {fields.get('version')}, this is version {STORE_VERSION}: "
-            "make the store again with `heml prepare`"
-        )
-    fields["classes"] = {int(class_id): name for class_id, name in fields["classes"].items()}
-    return ShardHeader(**fields)
 
 
 @dataclass(frozen=True)
@@ -272,39 +213,59 @@ class SegmentStore:
         return sum(header.rows for path, header in self.shards if path.parent.name == f"split={split}")
 
     def columns(self, split: Split, columns: Sequence[str]) -> dict[str, list[Any]]:
-        """Some columns of a split, in the store's order, without reading the others."""
-        tables = [pq.ParquetFile(path).read(columns=list(columns)) for path in self._paths(split)]
-        return {name: [value for table in tables for value in table[name].to_pylist()] for name in columns}
-
-    def iterate(self, split: Split) -> Iterator[Row]:
-        """The images of a split, in the store's order, one row group in memory at a time.
+        """Some columns of a split, in the store's order, without reading the others.
 
         Raises:
-            InputError: a row of the validation split is synthetic.
+            InputError: a shard is damaged.
+        """
+        values: dict[str, list[Any]] = {name: [] for name in columns}
+        for batch in self.batches(split, columns):
+            for name in columns:
+                values[name] += batch.column(name).to_pylist()
+        return values
+
+    def batches(self, split: Split, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The same a few rows at a time, as Arrow has them: segments as Python's values take kilobytes an image.
+
+        Raises:
+            InputError: a shard is damaged.
         """
         for path in self._paths(split):
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
-                    yield from (_row(fields, path) for fields in batch.to_pylist())
+            yield from read_batches(path, columns)
+
+    def iterate(self, split: Split) -> Iterator[Row]:
+        """The images of a split, in the store's order, a few rows in memory at a time.
+
+        Raises:
+            InputError: a row of the validation split is synthetic, a mask is of another size than its photo, or a
+                shard is damaged or holds other rows than its digest says; the last is known at the shard's end.
+        """
+        for path, header in self.shards:
+            if path.parent.name == f"split={split}":
+                digest = hashlib.sha256()
+                for batch in read_batches(path):
+                    for fields in batch.to_pylist():
+                        row = _row(fields, path)
+                        digest.update(_row_digest(row))
+                        yield row
+                if digest.hexdigest() != header.digest:
+                    raise InputError(f"{path} holds other rows than it says: make it again with `heml prepare`")
 
     def at(self, numbers: Sequence[int]) -> list[Row]:
         """Some images by their number in the store's order, training split first; only their row groups are read.
 
         Raises:
             ValueError: there is no such number.
-            InputError: a row of the validation split is synthetic.
+            InputError: as `iterate`, but for the digest.
         """
         found: dict[int, Row] = {}
         first = 0
         for path, header in self.shards:
             if any(first <= number < first + header.rows for number in numbers):
-                with pq.ParquetFile(path) as file:
-                    for group in range(file.num_row_groups):
-                        end = first + file.metadata.row_group(group).num_rows
-                        if inside := sorted({number for number in numbers if first <= number < end}):
-                            rows = file.read_row_group(group).take([number - first for number in inside]).to_pylist()
-                            found |= zip(inside, (_row(fields, path) for fields in rows), strict=True)
-                        first = end
+                for group, rows in enumerate(group_sizes(path)):
+                    if inside := {number for number in numbers if first <= number < first + rows}:
+                        found |= _rows_at(path, group, first, inside)
+                    first += rows
             else:
                 first += header.rows
         if missing := set(numbers) - set(found):
@@ -319,7 +280,8 @@ def open_store(path: Path) -> SegmentStore:
     """Open a store and check that it is whole.
 
     Raises:
-        InputError: the folder is no store, a shard is missing or of another version, or the shards do not fit together.
+        InputError: the folder is no store, a shard is missing, damaged or of another version, the shards do not fit
+            together, or a file of the segmenter is a link that leads out of the store.
     """
     paths = [(split, shard) for split in SPLITS for shard in sorted((path / f"split={split}").glob("part-*.parquet"))]
     if not paths:
@@ -327,7 +289,7 @@ def open_store(path: Path) -> SegmentStore:
     shards = tuple((shard, read_header(shard)) for _, shard in paths)
     for split in SPLITS:
         found = [header for (name, _), (_, header) in zip(paths, shards, strict=True) if name == split]
-        if not found or [header.part for header in found] != list(range(found[0].parts)):
+        if not found or len(found) != found[0].parts or [header.part for header in found] != list(range(len(found))):
             parts = found[0].parts if found else "its"
             raise InputError(
                 f"the store {path} is not whole: the split {split} has {len(found)} of {parts} shards; "
@@ -335,7 +297,22 @@ def open_store(path: Path) -> SegmentStore:
             )
     if any((header.classes, header.source) != (shards[0][1].classes, shards[0][1].source) for _, header in shards):
         raise InputError(f"the shards of {path} have different class tables or sources: make the store in a new folder")
+    # Shards may be links, for they are only read. The segmenter's files are copied into every model of the store.
+    for file in (path / "segmenter").rglob("*"):
+        if not is_inside(file, path):
+            raise InputError(f"{file} is a link that leads out of the store: copy what it points to, if you trust it")
     return SegmentStore(path, shards)
+
+
+def _rows_at(path: Path, group: int, first: int, inside: set[int]) -> dict[int, Row]:
+    """Rows of a row group by their number in the store, of which its first row's is `first`."""
+    found: dict[int, Row] = {}
+    for batch in read_batches(path, group=group):
+        wanted = sorted(number for number in inside if first <= number < first + batch.num_rows)
+        taken = batch.take([number - first for number in wanted]).to_pylist() if wanted else []
+        found |= dict(zip(wanted, (_row(fields, path) for fields in taken), strict=True))
+        first += batch.num_rows
+    return found
 
 
 def _row(fields: dict[str, Any], path: Path) -> Row:
@@ -343,11 +320,15 @@ def _row(fields: dict[str, Any], path: Path) -> Row:
     provenance = None if made is None else Provenance(**made)
     row = Row(image=image["bytes"], image_path=image["path"], mask=mask["bytes"], provenance=provenance, **fields)
     _check_photo(row, path)
+    if not fits(row.mask, row.image):
+        raise InputError(f"{path}: the mask of {row.image_id} is of another size than its photo: mend it")
     return row
 
 
 def _check_photo(row: Row, path: Path) -> None:
     """What is reported on is photos only."""
+    if row.provenance is not None and row.provenance.kind not in ROW_KINDS:
+        raise InputError(f"{path}: {row.image_id} was made in an unknown way, {row.provenance.kind!r}: make it again")
     if row.provenance is not None and path.parent.name == "split=validation":
         raise InputError(
             f"{path}: {row.image_id} is synthetic ({row.provenance.kind}), and results are reported on photos only: "
@@ -358,21 +339,13 @@ def _check_photo(row: Row, path: Path) -> None:
 def _digest(rows: Sequence[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
-        made = () if row.provenance is None else astuple(row.provenance)
-        fields = (row.image_id, row.split, row.label, row.group)
-        pictures = (hashlib.sha256(data).hexdigest() for data in (row.image, row.mask))
-        digest.update(json.dumps([*fields, *pictures, *made]).encode())
+        digest.update(_row_digest(row))
     return digest.hexdigest()
 
 
-def _features() -> dict[str, Any]:
-    """The columns as the viewers of Hugging Face's `datasets` know them."""
-
-    def value(dtype: str) -> dict[str, str]:
-        return {"dtype": dtype, "_type": "Value"}
-
-    features: dict[str, Any] = {name: value("string") for name in ("image_id", "split", "label", "group")}
-    features |= {name: {"_type": "Image"} for name in ("image", "mask")}
-    features["segments"] = [{field.name: value(str(field.type)) for field in SEGMENT_TYPE}]
-    features["provenance"] = {field.name: value(str(field.type)) for field in PROVENANCE_TYPE}
-    return {"info": {"features": features}}
+def _row_digest(row: Row) -> bytes:
+    """What the digest of the rows is taken over."""
+    made = () if row.provenance is None else astuple(row.provenance)
+    fields = (row.image_id, row.split, row.label, row.group)
+    pictures = (hashlib.sha256(data).hexdigest() for data in (row.image, row.mask))
+    return json.dumps([*fields, *pictures, *made]).encode()

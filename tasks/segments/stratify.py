@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from tasks.errors import InputError
+from tasks.segments.names import check_name
 from tasks.segments.source import Item, Split
 
 Stratum = TypeVar("Stratum", bound=Hashable)
@@ -42,7 +43,7 @@ def arrange_items(
 
     Raises:
         InputError: an id occurs twice, a label is empty, there are fewer than two labels (four, if they are split), a
-            label has only one photo, or the share or the limit is out of range.
+            label has only one photo, the share or the limit is out of range, or an id, a label or a group is no name.
     """
     twice = [name for name, count in Counter(item.image_id for item in items).items() if count > 1]
     if twice:
@@ -50,6 +51,11 @@ def arrange_items(
     empty = [item.image_id for item in items if not item.label]
     if empty:
         raise InputError(f"{where} has no label for {some(empty)}: fill the cells, or leave the rows out")
+    for item in items:
+        check_name(item.image_id, f"an id of {where}")
+        for text, what in ((item.label, "label"), (item.group, "group")):
+            if text is not None:
+                check_name(text, f"{where}: the {what} of {item.image_id!r}")
     labels = {item.image_id: item.label for item in items}
     check_labels(labels, where)
     if validation is not None:

@@ -3,18 +3,20 @@
 A tree is an immutable value. It comes from nested lists (a preset or a user's YAML) or from balanced pairing.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tasks.errors import InputError
+from tasks.segments.names import check_name
+from tasks.segments.yaml_file import read_yaml
 
 ROOT_NAME = "root"
 KEYS = ("tree", "names", "leaves")
+MOST_LEAVES = 256  # no pixel is of two leaves, and a label map has one byte a pixel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,8 @@ def parse_tree(description: Mapping[str, Any], where: str = "the tree") -> Segme
         where: what to name in errors.
 
     Raises:
-        InputError: a key is unknown, a leaf or class occurs twice, fewer than two leaves, or a name that fits no pair.
+        InputError: a key is unknown, a leaf or class occurs twice, fewer than two leaves or more than `MOST_LEAVES`, a
+            name that fits no pair, or one that can be no name.
     """
     if not isinstance(description, Mapping) or "tree" not in description:
         raise InputError(f"{where} needs a key `tree:` with nested lists of segment names")
@@ -123,6 +126,9 @@ def parse_tree(description: Mapping[str, Any], where: str = "the tree") -> Segme
     def add(node: TreeNode) -> TreeNode:
         if node.name in nodes:
             raise InputError(f"{where} has two nodes named {node.name!r}: each leaf may occur once, each name too")
+        if len(nodes) >= 2 * MOST_LEAVES - 1:
+            raise InputError(f"{where} has more than {MOST_LEAVES} leaves: a label map cannot tell so many apart")
+        check_name(node.name, f"{where} has a node whose name")
         nodes[node.name] = node
         return node
 
@@ -130,7 +136,7 @@ def parse_tree(description: Mapping[str, Any], where: str = "the tree") -> Segme
         if isinstance(part, str):
             return add(TreeNode(name=part, leaves=(part,), classes=unions.get(part, (part,)), children=(), level=0))
         if not isinstance(part, Sequence) or not part:
-            raise InputError(f"{where} holds {part!r} where a segment name or a list of them belongs")
+            raise InputError(f"{where} holds {_cut(repr(part))} where a segment name or a list of them belongs")
         row = [build(child, is_root and len(part) == 1) for child in part]
         while len(row) > 1:
             row = [
@@ -147,7 +153,7 @@ def parse_tree(description: Mapping[str, Any], where: str = "the tree") -> Segme
     try:
         root = build(description["tree"], True)
     except RecursionError:
-        raise InputError(f"{where} is nested without end: a list under `tree:` holds itself") from None
+        raise InputError(f"{where} is nested too deep: a list under `tree:` may hold itself") from None
     if len(root.leaves) < 2:
         raise InputError(f"{where} needs at least two leaves; it has {len(root.leaves)}")
     for pair in names:
@@ -159,7 +165,7 @@ def parse_tree(description: Mapping[str, Any], where: str = "the tree") -> Segme
         if name not in nodes:
             raise InputError(f"{where} unites classes to a leaf {name!r} that does not occur under `tree:`")
     classes = [name for leaf in root.leaves for name in nodes[leaf].classes or ()]
-    if twice := {name for name in classes if classes.count(name) > 1}:
+    if twice := {name for name, count in Counter(classes).items() if count > 1}:
         raise InputError(f"{where} has the class {min(twice)!r} in two leaves: each pixel belongs to one leaf")
     return SegmentTree(tuple(in_order(root)))
 
@@ -168,15 +174,9 @@ def load_tree(path: Path) -> SegmentTree:
     """Read a tree from a YAML file.
 
     Raises:
-        InputError: the file is not there, is not YAML, or holds no tree.
+        InputError: as `read_yaml` and `parse_tree`.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        description = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the tree file {path} cannot be read: {error}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"the tree file {path} is not YAML: {' '.join(str(error).split())}") from None
+    description = read_yaml(path, "the tree file")
     return parse_tree(description, where=f"the tree file {path.name}")
 
 
@@ -205,6 +205,10 @@ def _join(pair: Sequence[TreeNode], names: Mapping[tuple[str, str], str], is_roo
     )
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
 def _unions(leaves: Any, where: str) -> dict[str, tuple[str, ...]]:
     if not isinstance(leaves, Mapping) or not all(
         isinstance(part, list) and part and all(isinstance(name, str) for name in part) for part in leaves.values()
@@ -212,6 +216,10 @@ def _unions(leaves: Any, where: str) -> dict[str, tuple[str, ...]]:
         raise InputError(
             f"{where} needs under `leaves:` a list of class names for each leaf, such as eyes: [l_eye, r_eye]"
         )
+    if sum(map(len, leaves.values())) > MOST_LEAVES:
+        raise InputError(f"{where} unites more than {MOST_LEAVES} classes: a label map has no more")
+    for name in (name for part in leaves.values() for name in part):
+        check_name(name, f"{where} has under `leaves:` a class whose name")
     return {str(name): tuple(part) for name, part in leaves.items()}
 
 
@@ -221,6 +229,8 @@ def _names(names: Any, where: str) -> dict[tuple[str, str], str]:
         for pair in names.values()
     ):
         raise InputError(f"{where} needs under `names:` two children for each node, such as face: [skin, nose]")
+    if len(names) >= MOST_LEAVES:
+        raise InputError(f"{where} names more than {MOST_LEAVES - 1} combined nodes: a tree has no more")
     by_pair: dict[tuple[str, str], str] = {}
     for name, (left, right) in names.items():
         if other := by_pair.get((left, right)) or by_pair.get((right, left)):

@@ -13,6 +13,7 @@ import torch
 
 from tasks.metric.avsl_training import AVSLLearner
 from tasks.metric.learner import Learner
+from tasks.metric.micro_batches import whole_gradients
 from tasks.metric.model import normalise
 from tasks.metric.options import TrainingOptions
 from tasks.metric.peak_memory import peak_memory
@@ -87,9 +88,7 @@ def measure(method: Method, options: TrainingOptions, steps: int) -> StepCost:
     seconds = []
     for _ in range(steps):
         started = time.perf_counter()
-        loss = learner.loss(normalise(pictures.to(options.device)), labels.to(options.device))
-        learner.optimiser.zero_grad()
-        torch.autograd.backward(loss)
+        whole_gradients(learner, normalise(pictures.to(options.device)), labels.to(options.device), None)
         learner.optimiser.step()
         if options.device == "cuda":
             torch.cuda.synchronize()

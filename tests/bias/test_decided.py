@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.bias.decided import Decided, decide_all, decision_distance
+from tasks.bias.decided import Decided, decide_all, decision_vectors
 from tasks.errors import InputError
+from tasks.metric import precision
 from tasks.metric.composed import PartEmbeddings
 from tasks.metric.model import embed
 from tasks.metric.trained_tree import TrainedTree
@@ -46,15 +47,19 @@ def test_distances_are_the_decision_s(trained: TrainedTree, decided: Decided, gr
             for name, weight in parts.items():
                 pair = (vectors[name]["validation"].get(i, nothing), vectors[name]["train"].get(j, nothing))
                 expected[i, j] += weight * (pair[0] - pair[1]).square().sum()
-    torch.testing.assert_close(decided.distances, expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(decided.distance(decided.vectors), expected, atol=1e-6, rtol=1e-5)
     assert set(decided.queries) == set(decided.references) == {"body", "badge", "figure", "root"}
 
 
-def test_the_nearest_training_photo_s_value_by_a_loop(decided: Decided) -> None:
+@pytest.mark.parametrize("at_once", [1, 120, 1000])  # distances: one row, three rows, all rows of 40
+def test_the_nearest_training_photo_s_value_by_a_loop(
+    decided: Decided, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "DISTANCES_AT_ONCE", at_once)
     values = tuple("abc"[i % 3] for i in range(len(decided.reference_labels)))
     found = decided.nearest(values)
     right = []
-    for i, row in enumerate(decided.distances.tolist()):
+    for i, row in enumerate(decided.distance(decided.vectors).tolist()):
         near = [j for j, value in enumerate(row) if value == min(row)]
         for name in "abc":
             assert found[name][i] == pytest.approx(np.mean([values[j] == name for j in near]))
@@ -75,9 +80,8 @@ def test_another_photo_is_placed_by_its_own_embeddings(trained: TrainedTree, dec
     for name, part in decided.queries.items():
         taken = part.embeddings[part.indices == 5]
         queries[name] = PartEmbeddings(embeddings=taken, indices=torch.tensor([3] * len(taken)))
-    every = torch.arange(len(decided.reference_labels))
-    found = decision_distance(trained, queries, decided.references, torch.tensor([3]), every)
-    torch.testing.assert_close(found[0], decided.distances[5], atol=1e-6, rtol=1e-5)
+    found = decision_vectors(trained, queries, decided.references, torch.tensor([3]))
+    torch.testing.assert_close(found[0], decided.vectors[5], atol=1e-6, rtol=1e-5)
 
 
 def test_a_root_without_a_model_decides_nothing(grown: Any) -> None:

@@ -3,15 +3,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from tasks.bias.decided import decide_all
 from tasks.bias.examples import PAIRS, misled_pairs, write_example_sheet
+from tasks.metric import precision
 from tasks.metric.composed import PartEmbeddings
 
 
-def test_pairs_are_nearest_neighbours_of_other_labels_nearest_first(grown: Any) -> None:
+@pytest.mark.parametrize("at_once", [1, 48, 1000])  # distances: one row, three rows, all rows of 16
+def test_pairs_are_nearest_neighbours_of_other_labels_nearest_first(
+    grown: Any, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "DISTANCES_AT_ONCE", at_once)
     decided = decide_all(grown.trained, grown.store, grown.decoded)
     pairs = misled_pairs(grown.trained, decided, "body")  # whose colour says nothing
     part = decided.queries["body"]

@@ -12,8 +12,9 @@ from threading import Thread
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from infra import mlflow_tracking, processes
+from infra import mlflow_backlog, processes
 from infra.mlflow_tracking import MlflowTracker
 from infra.tracking import open_tracker
 from tasks.errors import InputError
@@ -176,12 +177,12 @@ def test_lock_of_another_process_is_waited_for(tracker: MlflowTracker, client: M
                 try:
                     second.execute("BEGIN EXCLUSIVE")
                 except sqlite3.OperationalError as error:
-                    raise mlflow_tracking.MlflowException(str(error)) from error
+                    raise MlflowException(str(error)) from error
                 finally:
                     second.close()
         client.set_tag(run, "reached", "yes")
 
-    tracker._track(locked_twice, "a tag")
+    tracker._backlog.add(locked_twice, "a tag")
     assert len(calls) == 3
     assert tracker.missing == 0
     assert client.get_run(run).data.tags["reached"] == "yes"
@@ -194,7 +195,7 @@ def test_what_cannot_be_tracked_is_counted_and_said_once(
     with caplog.at_level(logging.WARNING):
         tracker.log_artifact(run, tmp_path / "missing.png")
         tracker.log_metrics("no such run", {"loss": 1}, 0)
-        assert tracker.start_run("never prepared", "x") == ""
+        assert tracker.run_id(tracker.start_run("never prepared", "x")) == ""
     assert tracker.missing == 3
     [record] = caplog.records
     assert "the training goes on" in record.getMessage()
@@ -208,8 +209,8 @@ def test_run_that_could_not_be_started_takes_everything(tracker: MlflowTracker, 
     assert tracker.missing == 0
 
 
-def test_store_that_is_gone_does_not_slow_the_training_down(
-    tracker: MlflowTracker, monkeypatch: pytest.MonkeyPatch
+def test_store_that_is_gone_does_not_slow_the_training_down_and_is_caught_up(
+    tracker: MlflowTracker, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tracker.start_run("portraits", "hair")
     tried = []
@@ -217,16 +218,25 @@ def test_store_that_is_gone_does_not_slow_the_training_down(
     def gone(*_: object, **__: object) -> None:
         tried.append(1)
         time.sleep(0.02)
-        raise mlflow_tracking.requests.ConnectionError("refused")
+        raise mlflow_backlog.requests.ConnectionError("refused")
 
-    monkeypatch.setattr(mlflow_tracking, "SLOW", 0.01)
-    monkeypatch.setattr(tracker._client, "log_batch", gone)
-    for step in range(5):
-        tracker.log_metrics(run, {"loss": 1}, step)
-    assert (len(tried), tracker.missing) == (1, 5)
-    # The end of the run is tried again all the same.
+    monkeypatch.setattr(mlflow_backlog, "SLOW", 0.01)
+    with monkeypatch.context() as outage:
+        outage.setattr(tracker._client, "log_batch", gone)
+        outage.setattr(tracker._client, "create_run", gone)
+        for step in range(5):
+            tracker.log_metrics(run, {"loss": step}, step)
+        assert (len(tried), tracker.missing) == (1, 5)
+        later = tracker.start_run("portraits", "hat", params={"a": 1})
+        tracker.log_metrics(later, {"loss": 7}, 0)
+        tracker.end_run(later, "FINISHED")  # the end of a run is tried at once
+        assert (len(tried), tracker.missing, tracker.run_id(later)) == (2, 9, "")
     tracker.end_run(run, "FINISHED")
-    assert tracker.missing == 5
+    assert tracker.missing == 0
+    assert [metric.value for metric in client.get_metric_history(run, "loss")] == [0, 1, 2, 3, 4]
+    opened = client.get_run(tracker.run_id(later))
+    assert (opened.info.status, opened.data.params, opened.data.metrics) == ("FINISHED", {"a": "1"}, {"loss": 7})
+    assert opened.info.end_time <= client.get_run(run).info.end_time
 
 
 def test_server_that_does_not_answer_is_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,8 @@ def test_folders_are_absolute_and_below_home(tmp_path: Path, monkeypatch: pytest
     assert settings.mlflow_artifacts == tmp_path / "x" / "mlflow-artifacts"
     assert settings.tracking_uri == f"sqlite:///{tmp_path}/x/mlflow.db"
     assert load_settings(home="~/y").home == Path.home() / "y"
+    assert load_settings(cluster_file="c.yaml").cluster_file == tmp_path / "c.yaml"
+    assert load_settings().cluster_file is None
 
 
 def test_environment_is_read_and_arguments_overrule_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +55,7 @@ def test_settings_cannot_be_changed() -> None:
         (
             "HEML_ENGINE",
             "spark",
-            r"engine \(HEML_ENGINE\): input should be 'threads', 'local' or 'address'; got 'spark'",
+            r"engine \(HEML_ENGINE\): input should be 'threads', 'local', 'address' or 'cluster'; got 'spark'",
         ),
         ("HEML_WORKERS", "0", r"workers \(HEML_WORKERS\): input should be greater than 0; got '0'"),
         (
@@ -82,6 +84,7 @@ def test_cuda_without_a_gpu_is_wrong_here_but_not_for_workers_elsewhere(monkeypa
     with pytest.raises(InputError, match="torch sees no GPU on this machine"):
         _ = load_settings(device="cuda", engine="local").torch_device
     assert load_settings(device="cuda", engine="address").torch_device == "cuda"
+    assert load_settings(device="cuda", engine="cluster").torch_device == "cuda"
 
 
 def test_workers_follow_gpus_or_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_what_it_learns_is_in_the_proxies_of_every_level(options: TrainingOption
     learner.start_epoch(0)
     for _ in range(12):
         learner.optimiser.zero_grad()
-        learner.loss(pictures, torch.from_numpy(badge.train.labels)).backward()  # type: ignore[no-untyped-call]
+        learner.loss(learner.forward(pictures), torch.from_numpy(badge.train.labels)).backward()  # type: ignore[no-untyped-call]
         learner.optimiser.step()
     assert (lead(learner.model, badge.validation) > 0.8).all()
 
@@ -105,7 +105,7 @@ def test_a_loss_is_the_sum_over_levels_and_the_final_distance(options: TrainingO
     labels = torch.from_numpy(badge.train.labels[:8])
     for made in (learner, twin):
         made.start_epoch(0)
-    loss = learner.loss(pictures, labels)
+    loss = learner.loss(learner.forward(pictures), labels)
     with mixed_precision("cpu"):
         embeddings, certain, maps = twin.model(pictures)
     twin.model.similarity.update_links(maps)  # of this batch, before its distances
@@ -155,7 +155,8 @@ def test_what_a_training_leaves(
 def test_evaluation_leaves_links_and_running_statistics(options: TrainingOptions, badge: TrainingData) -> None:
     learner = AVSLLearner(options, 2, None)
     learner.start_epoch(0)
-    learner.loss(normalise(badge.train.pictures(np.arange(8), "cpu")), torch.from_numpy(badge.train.labels[:8]))
+    outputs = learner.forward(normalise(badge.train.pictures(np.arange(8), "cpu")))
+    learner.loss(outputs, torch.from_numpy(badge.train.labels[:8]))
     before = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
     embedded = learner.embed(badge.validation)
     learner.precision(embedded, torch.from_numpy(badge.validation.labels), intervals=False)

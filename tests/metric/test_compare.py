@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.metric.compare import Difference, compare_distances, compare_nodes
+from tasks.metric import precision
+from tasks.metric.compare import Difference, compare_nodes
 from tasks.metric.composed import PartEmbeddings
 
 
@@ -63,8 +64,12 @@ def test_there_is_nothing_to_compare_without_shared_images() -> None:
     assert compare_nodes(clear, one, labels, "cosine") is None
 
 
-def test_distances_are_compared_query_by_query() -> None:
-    labels = torch.tensor([0, 0, 1, 1])
-    right = torch.tensor([[0, 1, 9, 9], [1, 0, 9, 9], [9, 9, 0, 1], [9, 9, 1, 0]]).float()
-    wrong = torch.tensor([[0, 9, 1, 9], [9, 0, 9, 1], [1, 9, 0, 9], [9, 1, 9, 0]]).float()
-    assert compare_distances(right, wrong, labels) == Difference(value=1.0, interval=(1.0, 1.0), n=4)
+@pytest.mark.parametrize("at_once", [1, 8, 1000])  # distances: one row, two rows, all rows of 4
+def test_nodes_are_compared_query_by_query(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "DISTANCES_AT_ONCE", at_once)
+    labels, images = torch.tensor([0, 0, 1, 1]), torch.arange(4)
+    right, wrong = (
+        PartEmbeddings(embeddings=torch.stack([angles.cos(), angles.sin()], dim=1), indices=images)
+        for angles in (torch.tensor([0.0, 0.1, 2.0, 2.1]), torch.tensor([0.0, 2.0, 0.1, 2.1]))
+    )
+    assert compare_nodes(right, wrong, labels, "cosine") == Difference(value=1.0, interval=(1.0, 1.0), n=4)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.metric import evaluation
+from tasks.metric import evaluation, precision
 from tasks.metric.distances import OwnDistance
 from tasks.metric.evaluation import KS, QUANTILES, Precision, distance_quantiles, evaluate, percentile
 
@@ -25,8 +25,12 @@ def pair_distance(a: np.ndarray, b: np.ndarray, name: str) -> float:
     return float(((a - b) ** 2).sum()) if name == "squared_euclidean" else float(1 - a @ b)
 
 
+@pytest.mark.parametrize("at_once", [1, 70, 1000])  # distances: one row, three rows, all rows of 20
 @pytest.mark.parametrize("name", ["squared_euclidean", "snr", "cosine"])
-def test_every_image_is_queried_against_all_others(name: OwnDistance) -> None:
+def test_every_image_is_queried_against_all_others(
+    name: OwnDistance, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "DISTANCES_AT_ONCE", at_once)
     vectors, labels = embeddings(20), np.random.default_rng(1).integers(0, 3, 20)
     got = evaluate(vectors, torch.from_numpy(labels), name)
     assert (got.n, set(got.at)) == (20, {1, 2, 8})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.metric import training
+from tasks.metric import fitting, training
 from tasks.metric.evaluation import Precision
 from tasks.metric.node_job import NodeJob
 from tasks.metric.options import TrainingOptions
@@ -46,3 +46,16 @@ def test_the_score_of_an_epoch_is_the_mean_over_k(
 
     monkeypatch.setattr(training, "evaluate", scripted)
     assert train_node(job(tmp_path, replace(options, epochs=3)), badge, lambda _: None).best_epoch == 1
+
+
+def test_kernels_are_deterministic_until_the_last_training_that_shares_the_process_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    first, second = fitting._deterministic_kernels(), fitting._deterministic_kernels()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert torch.backends.cudnn.deterministic
+    second.__exit__(None, None, None)
+    assert not torch.backends.cudnn.deterministic

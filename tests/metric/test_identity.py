@@ -144,6 +144,7 @@ NOT_THE_METHOD = {
     "errors.py": "messages",
     "metric/checkpoint.py": "files",
     "metric/node_job.py": "a record",
+    "metric/out_of_memory.py": "an error's name",
     "metric/peak_memory.py": "a measurement",
     "metric/node_result.py": "a record",
     "metric/options.py": "its values are in the key",

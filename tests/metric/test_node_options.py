@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.metric.node_options import node_options
+from tasks.metric.node_options import node_options, pixel_share
 from tasks.metric.options import TrainingOptions
 from tasks.segments.extent import part_extent
 from tasks.segments.store import SegmentStore
@@ -43,3 +43,9 @@ def test_a_crop_is_never_larger_than_the_whole_photo(size: int, store: SegmentSt
 
 def test_a_part_that_no_image_shows_keeps_the_size(store: SegmentStore) -> None:
     assert node_options(replace(OPTIONS, framing="auto"), (7,), store).framing == "full"
+
+
+def test_a_share_is_of_the_pixels_of_a_full_size_batch() -> None:
+    assert pixel_share(OPTIONS, OPTIONS) == 1
+    assert pixel_share(replace(OPTIONS, size=48), OPTIONS) == 48 * 48 / (96 * 96) == 0.25
+    assert pixel_share(replace(OPTIONS, size=64), OPTIONS) == pytest.approx(4 / 9)

@@ -34,6 +34,7 @@ def made_result(folder: Path) -> NodeResult:
         images_per_second=96.0,
         peak_memory=1000,
         parameters=7,
+        micro_batch=8,
         mlflow_run_id="abc",
     )
 

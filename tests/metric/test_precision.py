@@ -12,7 +12,7 @@ from scipy.stats import bootstrap
 
 from tasks.metric import precision
 from tasks.metric.distances import squared_euclidean_distance
-from tasks.metric.precision import bootstrap_interval, precision_at_k, precision_per_query
+from tasks.metric.precision import bootstrap_interval, precision_at_k, precision_per_query, precisions_among
 
 
 def mean_over_tie_breaks(distances: list[int], same: list[bool], k: int) -> float:
@@ -56,7 +56,7 @@ def test_all_at_one_distance_give_the_share_of_the_label() -> None:
 @pytest.mark.parametrize("rows_at_once", [1, 7, 1000])
 @pytest.mark.parametrize("k", [1, 2, 8])
 def test_against_a_double_loop(k: int, rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(precision, "DISTANCES_AT_ONCE", 30 * rows_at_once)
     generator = np.random.default_rng(k)
     distances, labels = generator.random((30, 30)), generator.integers(0, 3, 30)
     got = precision_per_query(
@@ -65,6 +65,49 @@ def test_against_a_double_loop(k: int, rows_at_once: int, monkeypatch: pytest.Mo
     for i in range(30):
         others = sorted((distances[i, j], labels[j] == labels[i]) for j in range(30) if j != i)
         assert got[i].item() == pytest.approx(sum(same for _, same in others[:k]) / k)
+
+
+@pytest.mark.parametrize("at_once", [1, 35, 200])
+def test_several_k_a_block_at_a_time_against_every_tie_break(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eleven queries in an order of their own among seven references on a line; places 0 and 1 are the same."""
+    monkeypatch.setattr(precision, "DISTANCES_AT_ONCE", at_once)
+    references = [0.0, 0.0, 1.0, 2.0, 3.0, 5.0, 9.0]
+    labels = [0, 1, 0, 0, 1, 1, 0]
+    own = [6, 2, 0, 1, 4, 4, 5, 3, 0, 2, 6]
+    queries = [references[place] for place in own]
+    asked: list[int] = []
+
+    def distance(x: torch.Tensor) -> torch.Tensor:
+        asked.append(len(x))
+        return (x - torch.tensor(references)).abs()
+
+    tags, among = torch.tensor([labels[place] for place in own]), torch.tensor(labels)
+    rows = torch.tensor(queries)[:, None]
+    found = precisions_among(distance, rows, tags, among, [1, 2, 4], own=torch.tensor(own))
+    assert max(asked) == {1: 1, 35: 5, 200: 11}[at_once]
+    alone = precisions_among(distance, rows, tags, among, [1, 2, 4])
+    for i, (place, query) in enumerate(zip(own, queries, strict=True)):
+        away = [int(abs(query - one)) for one in references]
+        same = [label == labels[place] for label in labels]
+        others = [j for j in range(7) if j != place]
+        for k in (1, 2, 4):
+            expected = mean_over_tie_breaks([away[j] for j in others], [same[j] for j in others], k)
+            assert found[k][i].item() == pytest.approx(expected)
+            assert alone[k][i].item() == pytest.approx(mean_over_tie_breaks(away, same, k))
+
+
+def test_precisions_among_none_and_of_none() -> None:
+    labels = torch.tensor([0, 1])
+
+    def distance(x: torch.Tensor) -> torch.Tensor:
+        return torch.cdist(x, torch.tensor([[0.0], [torch.nan]]))
+
+    nobody = precisions_among(distance, torch.empty(0, 1), labels[:0], labels, [1, 2])
+    assert {k: shares.shape for k, shares in nobody.items()} == {1: (0,), 2: (0,)}
+    with pytest.raises(ValueError, match="got k=2 with 1 references"):
+        precisions_among(distance, torch.zeros(2, 1), labels, labels, [1, 2], own=torch.arange(2))
+    with pytest.raises(ValueError, match="got NaN"):
+        precisions_among(distance, torch.zeros(2, 1), labels, labels, [1])
 
 
 def test_p_at_1_equals_the_library_s() -> None:

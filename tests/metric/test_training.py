@@ -106,6 +106,7 @@ def test_what_a_training_leaves(whole: Uninterrupted, options: TrainingOptions, 
     assert result.area == pytest.approx(22 * 20 / 48**2, rel=0.02)
     assert result.images_per_second == pytest.approx(4 * 2 * 16 / result.seconds)  # 33 // 16 batches an epoch
     assert result.peak_memory > 10_000_000
+    assert result.micro_batch == options.batch == 16
     assert {entry.name for entry in whole.folder.iterdir()} == {
         "best.safetensors",
         "embeddings.safetensors",

@@ -85,7 +85,8 @@ def test_a_damaged_state_is_not_used(damage: str, saved: Path) -> None:
 def test_a_file_that_is_no_state_is_not_used(saved: Path) -> None:
     save_checkpoint(saved, {"x": torch.ones(1)})
     assert_fresh(saved)
-    for progress in ("", "{", "[]", "{}", '{"key": "k", "colour": 1}'):
+    wrong = ('"k"', "3", "null", "[" * 100_000, '{"key": "k", "next_epoch": "3"}', '{"key": "k", "seconds": [1]}')
+    for progress in ("", "{", "[]", "{}", '{"key": "k", "colour": 1}', *wrong):
         save_checkpoint(saved, {"x": torch.ones(1)}, {"progress": progress})
         assert_fresh(saved)
 

@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+
+import pyarrow as pa
 import pytest
 
 from tasks.segments.label_functions import label_functions, presence_accuracy
@@ -10,12 +13,13 @@ class Columns(SegmentStore):
     def __init__(self, train: list[tuple[str, list[str]]], validation: list[tuple[str, list[str]]]) -> None:
         object.__setattr__(self, "splits", {"train": train, "validation": validation})
 
-    def columns(self, split: str, columns: object) -> dict[str, list[object]]:  # type: ignore[override]
+    def batches(self, split: str, columns: object) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
         rows = self.splits[split]  # type: ignore[attr-defined]
-        return {
-            "label": [label for label, _ in rows],
-            "segments": [[{"name": name} for name in names] for _, names in rows],
-        }
+        for part in (rows[:2], rows[2:]):
+            yield pa.RecordBatch.from_pylist(
+                [{"label": label, "segments": [{"name": name} for name in names]} for label, names in part],
+                schema=pa.schema([("label", pa.string()), ("segments", pa.list_(pa.struct([("name", pa.string())])))]),
+            )
 
 
 def test_by_hand() -> None:

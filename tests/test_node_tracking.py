@@ -1,0 +1,64 @@
+"""A node has one run in the tracking store, whatever happens to its worker."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.memory_tracker import MemoryTracker
+from tasks.metric.node_job import NodeJob
+from tasks.metric.options import TrainingOptions
+from tasks.metric.subject import Subject, background_control
+from tasks.node_tracking import OPEN, close_run, open_run
+from tasks.segments.store import SegmentStore
+from tasks.training_run import TrainingRun
+
+
+@pytest.fixture
+def subject(options: TrainingOptions) -> Subject:
+    return background_control(options)
+
+
+def a_run(parent: str, store: SegmentStore) -> TrainingRun:
+    return TrainingRun(
+        store=str(store.path),
+        tree={},
+        options={},
+        nodes="",
+        decoded="",
+        tracking="memory:node-tracking",
+        experiment="drawings",
+        parent_run_id=parent,
+    )
+
+
+def test_killed_try_is_gone_on_with_and_another_flow_closes_it(
+    store: SegmentStore, subject: Subject, tmp_path: Path
+) -> None:
+    tracker = MemoryTracker()
+    job = NodeJob(node="x", key="k", folder=tmp_path / "k", options=subject.options)
+
+    def opened(parent: str) -> str:
+        return open_run(tracker, a_run(parent, store), subject, job, store, {"segments": "a"}, {"level": "0"})
+
+    first = opened("flow-1")
+    assert opened("flow-1") == first  # its worker was killed, the task done again
+    second = opened("flow-2")
+    assert second != first
+    assert (tracker.runs[first].status, tracker.runs[second].status) == ("KILLED", "RUNNING")
+    assert tracker.runs[second].parent_run_id == "flow-2"
+    assert tracker.runs[second].params["key"] == "k"
+    close_run(tracker, second, job.folder, "FINISHED")
+    assert tracker.runs[second].status == "FINISHED"
+    assert not (job.folder / OPEN).exists()
+    third = opened("flow-2")
+    assert third not in {first, second}
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"run": 1}', '{"tracking": "elsewhere", "parent": "p", "run": "r"}'])
+def test_damaged_or_foreign_note_is_left_alone(
+    store: SegmentStore, subject: Subject, tmp_path: Path, content: str
+) -> None:
+    tracker = MemoryTracker()
+    (tmp_path / OPEN).write_text(content)
+    job = NodeJob(node="x", key="k", folder=tmp_path, options=subject.options)
+    assert open_run(tracker, a_run("p", store), subject, job, store, {}, {}) in tracker.runs
