@@ -1,4 +1,4 @@
-"""The manifests: valid by Kubernetes' own schemas and the operator's, closed to the outside, and all they name is there."""
+"""The manifests: valid by Kubernetes' schemas and the operator's, closed to the outside, and all they name is there."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
