@@ -4,7 +4,7 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint lock clean
+.PHONY: setup demo test audit lint lock clean
 
 setup: $(VENV)/.ready
 
@@ -27,6 +27,10 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Known vulnerabilities of the lock's packages, where the service that knows them can be reached.
+audit: setup
+	bash .ci/audit $(BIN)
 
 # Makes requirements.lock again from pyproject.toml: names, versions and hashes, no index address.
 lock:

@@ -5,7 +5,7 @@ From it Prefect's UI draws the form of a run, and its API refuses what does not 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
@@ -17,20 +17,23 @@ _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {5,}.*)*)", re.MULTILINE)
 
 
 class Parameters(BaseModel):
-    """What all parameters share: nothing unknown is taken, nothing is changed later."""
+    """What all parameters share: nothing unknown is taken, nothing is changed later.
+
+    Attributes:
+        form_first: names of the fields that stand first in the form; the others follow as they are declared.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    form_first: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
         shown = handler(core_schema)
-        inherited = [name for base in cls.__bases__ for name in getattr(base, "model_fields", {})]
-        own = [name for name in cls.model_fields if name not in inherited]
         definition = handler.resolve_ref_schema(shown)
         for field in definition["properties"].values():
             if "$ref" in field:
                 field.pop("default", None)  # the nested form's fields have their own
-        _put_in_order(definition, [*own, *inherited])
+        _put_in_order(definition, dict.fromkeys((*cls.form_first, *cls.model_fields)))
         return shown
 
 

@@ -1,7 +1,7 @@
 """Parameters of the flows: pydantic models, so that Prefect's UI draws a form for each."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -80,6 +80,7 @@ class Labelled(Parameters):
 class Folder(Labelled):
     """A folder of photos, with or without masks."""
 
+    form_first: ClassVar = ("images", "masks", "classes", "labels")
     kind: Annotated[Literal["folder"], KIND] = "folder"
     images: Path = Field(description="photos, or the sub-folders training and validation of photos")
     labels: Path | None = Field(
@@ -125,6 +126,7 @@ class Folder(Labelled):
 class Dataset(Labelled):
     """A data set of the Hugging Face hub, or a local Parquet file of the same layout."""
 
+    form_first: ClassVar = ("name", "subset", "revision", "image", "mask", "classes")
     kind: Annotated[Literal["dataset"], KIND] = "dataset"
     name: str = Field(description="on the hub, or the Parquet file")
     subset: str | None = Field(None, description="its configuration on the hub, such as scene_parsing")

@@ -44,8 +44,8 @@ class Trainings:
             settings: of the run.
         """
         shares = {name: training.share for name, training in planned.items()}
-        chain = chains(shares, {name: training.children for name, training in planned.items()})
-        self._planned = {name: planned[name] for name in sorted(planned, key=lambda name: -chain[name])}
+        self._chain = chains(shares, {name: training.children for name, training in planned.items()})
+        self._planned = {name: planned[name] for name in sorted(planned, key=lambda name: -self._chain[name])}
         self._settings = settings
         self._futures: dict[str, Future] = {}
         self._submit(self._planned, {})
@@ -100,7 +100,7 @@ class Trainings:
         """Those with the names, in order, some with settings of their own; what is finished stays."""
         for name in names:
             training = self._planned[name]
-            with training_resources(alone.get(name, self._settings), training.share):
+            with training_resources(alone.get(name, self._settings), training.share, self._chain[name]):
                 self._futures[name] = training.submit([self._futures[child] for child in training.children])
 
     def _wait_for(self, names: Collection[str], on_end: Callable[[str, Future], None]) -> list[str]:

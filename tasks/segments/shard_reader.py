@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import InputError
 from tasks.segments.names import check_name
+from tasks.segments.parquet_footer import RowGroup, read_footer
 from tasks.segments.shard_header import parse_header
 from tasks.segments.shard_schema import METADATA_KEY, MOST_PICTURE_BYTES, SCHEMA, ShardHeader
 
@@ -38,26 +39,25 @@ def read_header(path: Path) -> ShardHeader:
 
 
 def read_batches(
-    path: Path, columns: Sequence[str] | None = None, group: int | None = None
+    path: Path, columns: Sequence[str] | None = None, groups: Sequence[int] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Some columns of a shard, a few rows at a time, each checked.
 
     Args:
         path: the shard.
         columns: their names; None for all.
-        group: number of a row group; None for all of them.
+        groups: numbers of row groups; None for all of them.
 
     Raises:
         InputError: the shard cannot be read, or holds what no row of a store can.
     """
     with _opened(path) as file:
         header = _header(file, path)
-        groups = range(file.num_row_groups) if group is None else [group]
-        with _in_our_words(path):
-            _check_groups(file.metadata, groups)
-            size = PICTURES_AT_ONCE if columns is None or set(columns) & set(PICTURES) else ROWS_AT_ONCE
-            batches = file.iter_batches(batch_size=size, row_groups=groups, columns=columns)
-        missing = sum(file.metadata.row_group(number).num_rows for number in groups)
+        found = _groups(path, header)
+        wanted = range(len(found)) if groups is None else groups
+        size = PICTURES_AT_ONCE if columns is None or set(columns) & set(PICTURES) else ROWS_AT_ONCE
+        batches = file.iter_batches(batch_size=size, row_groups=wanted, columns=columns)
+        missing = sum(found[number].rows for number in wanted)
         while True:
             with _in_our_words(path):
                 batch = next(batches, None)
@@ -77,9 +77,7 @@ def group_sizes(path: Path) -> list[int]:
     Raises:
         InputError: as `read_header`.
     """
-    with _opened(path) as file:
-        _header(file, path)
-        return [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    return [group.rows for group in _groups(path, read_header(path))]
 
 
 @contextmanager
@@ -104,23 +102,27 @@ def _header(file: pq.ParquetFile, path: Path) -> ShardHeader:
         raise _no_shard(path) from None
     if not schema.equals(SCHEMA):
         raise InputError(f"{path} has other columns than a shard of a segment store: make it again with `heml prepare`")
-    groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-    if metadata.num_rows != header.rows or sum(groups) != header.rows or min(groups, default=0) < 0:
+    if metadata.num_rows != header.rows:
         raise _damaged(path, f"its header says {header.rows} rows, the file {metadata.num_rows}")
     return header
 
 
-def _check_groups(metadata: pq.FileMetaData, groups: Sequence[int]) -> None:
-    for number in groups:
-        group = metadata.row_group(number)
-        for column in (group.column(index) for index in range(group.num_columns)):
-            if column.compression != "UNCOMPRESSED":
-                raise ValueError(f"its pages are compressed ({column.compression}), which ours never are")
-            if not 0 <= column.num_values <= group.num_rows * MOST_SEGMENTS:
-                raise ValueError(f"the column {column.path_in_schema} has {column.num_values} values")
-            is_picture = column.path_in_schema in [f"{name}.bytes" for name in PICTURES]
-            if column.total_compressed_size > (group.num_rows * MOST_PICTURE_BYTES if is_picture else MOST_TEXT_BYTES):
-                raise ValueError(f"the column {column.path_in_schema} has {column.total_compressed_size} bytes")
+def _groups(path: Path, header: ShardHeader) -> tuple[RowGroup, ...]:
+    """The shard's row groups, whose columns fit their rows and are not compressed."""
+    with _in_our_words(path):
+        groups = read_footer(path)
+        if sum(group.rows for group in groups) != header.rows or min((g.rows for g in groups), default=0) < 0:
+            raise ValueError(f"its row groups do not have the {header.rows} rows of its header")
+        for group in groups:
+            for chunk in group.chunks:
+                if chunk.codec:
+                    raise ValueError("its pages are compressed, which ours never are")
+                if not 0 <= chunk.values <= group.rows * MOST_SEGMENTS:
+                    raise ValueError(f"the column {chunk.path} has {chunk.values} values")
+                is_picture = chunk.path in [f"{name}.bytes" for name in PICTURES]
+                if chunk.size > (group.rows * MOST_PICTURE_BYTES if is_picture else MOST_TEXT_BYTES):
+                    raise ValueError(f"the column {chunk.path} has {chunk.size} bytes")
+    return groups
 
 
 def _check_batch(batch: pa.RecordBatch, header: ShardHeader, path: Path) -> None:

@@ -262,12 +262,8 @@ class SegmentStore:
         first = 0
         for path, header in self.shards:
             if any(first <= number < first + header.rows for number in numbers):
-                for group, rows in enumerate(group_sizes(path)):
-                    if inside := {number for number in numbers if first <= number < first + rows}:
-                        found |= _rows_at(path, group, first, inside)
-                    first += rows
-            else:
-                first += header.rows
+                found |= _rows_at(path, first, numbers)
+            first += header.rows
         if missing := set(numbers) - set(found):
             raise ValueError(f"the store has the images 0 to {first - 1}; got {min(missing)}")
         return [found[number] for number in numbers]
@@ -304,14 +300,23 @@ def open_store(path: Path) -> SegmentStore:
     return SegmentStore(path, shards)
 
 
-def _rows_at(path: Path, group: int, first: int, inside: set[int]) -> dict[int, Row]:
-    """Rows of a row group by their number in the store, of which its first row's is `first`."""
+def _rows_at(path: Path, first: int, numbers: Sequence[int]) -> dict[int, Row]:
+    """Rows of a shard by their number in the store, of which its first row's is `first`."""
+    groups: list[int] = []
+    there: list[int] = []
+    for group, size in enumerate(group_sizes(path)):
+        in_group = range(first, first + size)
+        if any(number in in_group for number in numbers):
+            groups.append(group)
+            there += in_group
+        first += size
+    wanted, start = set(numbers), 0
     found: dict[int, Row] = {}
-    for batch in read_batches(path, group=group):
-        wanted = sorted(number for number in inside if first <= number < first + batch.num_rows)
-        taken = batch.take([number - first for number in wanted]).to_pylist() if wanted else []
-        found |= dict(zip(wanted, (_row(fields, path) for fields in taken), strict=True))
-        first += batch.num_rows
+    for batch in read_batches(path, groups=groups):
+        places = [place for place in range(batch.num_rows) if there[start + place] in wanted]
+        for place, fields in zip(places, batch.take(places).to_pylist(), strict=True):
+            found[there[start + place]] = _row(fields, path)
+        start += batch.num_rows
     return found
 
 

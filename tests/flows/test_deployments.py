@@ -1,6 +1,8 @@
 """prefect.yaml: what it names is there, what it gives is taken, and the forms say what is asked for."""
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 from pydantic import BaseModel
@@ -125,3 +131,23 @@ def test_no_key_is_one_that_prefect_would_pass_over(name: str) -> None:
     known = {"name", "description", "entrypoint", "tags", "work_pool", "concurrency_limit", "schedules", "parameters"}
     assert set(DEPLOYMENTS[name]) <= known
     assert DEPLOYMENTS[name]["description"]
+
+
+@pytest.mark.server
+def test_the_server_makes_runs_of_an_active_schedule(prefect_server: str) -> None:
+    """The scheduler of Prefect 3.8 fails with SQLAlchemy 2.1, in the server's log alone."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    every_week = IntervalSchedule(interval=timedelta(days=7), anchor_date=tomorrow)
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(
+            client.create_flow_from_name("nothing"),
+            "nothing",
+            schedules=[DeploymentScheduleCreate(schedule=every_week)],
+        )
+        wanted = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        deadline = time.monotonic() + 60
+        while not (runs := client.read_flow_runs(deployment_filter=wanted)) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        client.delete_deployment(deployment)
+    times = sorted(run.expected_start_time for run in runs if run.expected_start_time)
+    assert times[:3] == [tomorrow + timedelta(days=7 * week) for week in range(3)]

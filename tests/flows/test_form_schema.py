@@ -1,7 +1,7 @@
 """Forms of parameters, written out by hand."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -43,6 +43,7 @@ class Surface(Parameters):
 
 
 class Wall(Surface):
+    form_first: ClassVar = ("name",)
     name: str
     brush: Annotated[Brush, Described(choices={"hair": ("sable", "hog")}, hidden=["hand"])] = Brush()
     paint: Annotated[Tin | Tube, Field(discriminator="kind", json_schema_extra=by_any_of)] = Tube()
@@ -73,13 +74,13 @@ def test_a_hidden_field_is_the_code_s_alone() -> None:
     shown = schema(Wall)
     assert shown["$defs"]["Brush"]["additionalProperties"] is False
     # As a default of the form it would be sent back, and refused.
-    assert shown["properties"]["brush"] == {"$ref": "#/$defs/Brush", "position": 1}
+    assert shown["properties"]["brush"] == {"$ref": "#/$defs/Brush", "position": 2}
     assert Wall(name="north", area=2, brush=Brush(hand="right")).brush.hand == "right"
 
 
-def test_a_class_s_own_fields_stand_before_those_it_shares() -> None:
+def test_fields_stand_as_they_are_declared_after_those_that_are_first() -> None:
     shown = schema(Wall)["properties"]
-    assert list(shown) == ["name", "brush", "paint", "area"]
+    assert list(shown) == ["name", "area", "brush", "paint"]
     assert [field["position"] for field in shown.values()] == [0, 1, 2, 3]
 
 

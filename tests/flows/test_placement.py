@@ -92,9 +92,12 @@ def test_only_training_runs_where_the_gpu_is_and_it_runs_nowhere_else(
     with get_task_stream(client) as stream:
         outcome = train('{"CUDA": 1}', controls=True)
     assert {node["status"] for node in outcome["nodes"].values()} == {"trained"}
-    assert places(client, stream.data) == {
-        "gpu": ["train"] * NODES + ["train_beside"] * 4,  # three leaves' masks, and the background
-        "cpu": ["assemble", "decode_store", "register"],
+    found = places(client, stream.data)
+    # Dask may do a task twice, so at least: five nodes; three leaves' masks and the background.
+    assert (found["gpu"].count("train") >= NODES, found["gpu"].count("train_beside") >= 4) == (True, True), found
+    assert {name: set(tasks) for name, tasks in found.items()} == {
+        "gpu": {"train", "train_beside"},
+        "cpu": {"assemble", "decode_store", "register"},
     }
 
 

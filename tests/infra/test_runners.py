@@ -14,7 +14,7 @@ from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from infra import processes, runners
-from infra.runners import check_engine, local_cluster, task_runner, training_resources
+from infra.runners import check_engine, local_cluster, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
 
@@ -147,6 +147,17 @@ def test_scheduler_without_workers_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
+def test_ordinary_tasks_ask_for_a_cpu_where_a_scheduler_has_such_workers(tmp_path: Path, cluster: SpecCluster) -> None:
+    def asked(address: str | None) -> object:
+        with ordinary_resources(settings(tmp_path, engine="address", dask_address=address)):
+            return dask.get_annotations()
+
+    assert asked(cluster.scheduler_address) == {}
+    with local_cluster(environments=[{}], threads=1, resources={"CPU": 2}) as plain:
+        assert asked(plain.scheduler_address) == {"resources": {"CPU": 1.0}}
+
+
+@pytest.mark.server
 def test_worker_is_of_this_machine_and_keeps_freed_memory(cluster: SpecCluster) -> None:
     with runners.Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
         environments = client.run(lambda: dict(os.environ))
@@ -156,6 +167,22 @@ def test_worker_is_of_this_machine_and_keeps_freed_memory(cluster: SpecCluster) 
         assert address.startswith("tcp://127.0.0.1:")
         assert environment["HEML_TEST"] == "yes"
         assert runners.WORKER_ENVIRONMENT.items() <= environment.items()
+
+
+@pytest.mark.server
+def test_a_parent_does_not_go_before_other_leaves(tmp_path: Path, cluster: SpecCluster) -> None:
+    def began(*_: object) -> float:
+        moment = time.monotonic()
+        time.sleep(0.1)
+        return moment
+
+    given = settings(tmp_path)
+    with runners.Client(cluster, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        with training_resources(given, chain=2.0):
+            leaves = [client.submit(began, pure=False) for _ in range(12)]
+        with training_resources(given, chain=1.0):
+            parent = client.submit(began, leaves[0], leaves[1], pure=False)
+        assert parent.result() > max(client.gather(leaves))
 
 
 @task
