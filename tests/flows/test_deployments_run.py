@@ -32,29 +32,6 @@ class Refused(Exception):
     """The API's own words."""
 
 
-def api(method: str, path: str, body: object = None) -> Any:
-    """One call of Prefect's REST API.
-
-    Raises:
-        Refused: it answered with an error.
-    """
-    address = f"{os.environ['PREFECT_API_URL']}{path}"
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address, data, {"content-type": "application/json"}, method=method)
-    try:
-        with processes.opener(address).open(request, timeout=60) as answer:
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        raise Refused(f"{error.code} {json.load(error)['detail']}") from error
-
-
-def start(deployment: str, parameters: dict[str, Any]) -> str:
-    """A run of a deployment such as `prepare-data/prepare`; its id."""
-    found = api("GET", f"/deployments/name/{deployment}")["id"]
-    run: str = api("POST", f"/deployments/{found}/create_flow_run", {"parameters": {"parameters": parameters}})["id"]
-    return run
-
-
 def wait(what: Callable[[], Any], seconds: float = 900) -> Any:
     """The first answer that is not None.
 
@@ -67,6 +44,35 @@ def wait(what: Callable[[], Any], seconds: float = 900) -> Any:
             raise TimeoutError(f"not within {seconds} s")
         time.sleep(0.5)
     return answer
+
+
+def api(method: str, path: str, body: object = None) -> Any:
+    """One call of Prefect's REST API.
+
+    Raises:
+        Refused: it answered with an error.
+    """
+    address = f"{os.environ['PREFECT_API_URL']}{path}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"content-type": "application/json"}, method=method)
+
+    def answer() -> Any:
+        try:
+            with processes.opener(address).open(request, timeout=60) as answered:
+                return json.load(answered)
+        except urllib.error.HTTPError as error:
+            if error.code == 503:  # its SQLite file is being written: Prefect's own client asks again, too
+                return None
+            raise Refused(f"{error.code} {json.load(error)['detail']}") from error
+
+    return wait(answer, 60)
+
+
+def start(deployment: str, parameters: dict[str, Any]) -> str:
+    """A run of a deployment such as `prepare-data/prepare`; its id."""
+    found = api("GET", f"/deployments/name/{deployment}")["id"]
+    run: str = api("POST", f"/deployments/{found}/create_flow_run", {"parameters": {"parameters": parameters}})["id"]
+    return run
 
 
 def ended(run_id: str) -> dict[str, Any]:
