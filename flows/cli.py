@@ -64,7 +64,7 @@ def fail(message: str) -> None:
 @app.callback()
 def _settings(
     home: Annotated[Path | None, typer.Option(help="folder of servers, checkpoints and runs (default .heml)")] = None,
-    engine: Annotated[str | None, typer.Option(help="threads, local (Dask on this machine), address or cluster")] = None,
+    engine: Annotated[str | None, typer.Option(help="threads, local (Dask on this machine), address, cluster")] = None,
     dask_address: Annotated[str | None, typer.Option(help="of a running Dask scheduler, for --engine address")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda")] = None,
     workers: Annotated[int | None, typer.Option(help="tasks at once on this machine")] = None,
