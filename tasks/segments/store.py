@@ -314,7 +314,7 @@ def _rows_at(path: Path, first: int, numbers: Sequence[int]) -> dict[int, Row]:
     found: dict[int, Row] = {}
     for batch in read_batches(path, groups=groups):
         places = [place for place in range(batch.num_rows) if there[start + place] in wanted]
-        for place, fields in zip(places, batch.take(places).to_pylist(), strict=True):
+        for place, fields in zip(places, batch.take(pa.array(places, pa.int64())).to_pylist(), strict=True):
             found[there[start + place]] = _row(fields, path)
         start += batch.num_rows
     return found
