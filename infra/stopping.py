@@ -23,8 +23,10 @@ class StoppableThreads(ThreadPoolTaskRunner[Any]):
     def __init__(self, max_workers: int | None = None) -> None:
         super().__init__(max_workers=max_workers)
         self._end = Event()
+        self._outer: Event | None = None
 
     def __enter__(self) -> "StoppableThreads":
+        self._outer, self._end = _ended.get(), Event()
         _ended.set(self._end)  # tasks run in copies of this context
         super().__enter__()
         return self
@@ -34,6 +36,7 @@ class StoppableThreads(ThreadPoolTaskRunner[Any]):
     ) -> None:
         self._end.set()
         super().__exit__(kind, error, trace)
+        _ended.set(self._outer)
 
 
 def stop_signal() -> Callable[[], bool]:

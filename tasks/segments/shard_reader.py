@@ -120,7 +120,7 @@ def _groups(path: Path, header: ShardHeader) -> tuple[RowGroup, ...]:
                 if not 0 <= chunk.values <= group.rows * MOST_SEGMENTS:
                     raise ValueError(f"the column {chunk.path} has {chunk.values} values")
                 is_picture = chunk.path in [f"{name}.bytes" for name in PICTURES]
-                if chunk.size > (group.rows * MOST_PICTURE_BYTES if is_picture else MOST_TEXT_BYTES):
+                if chunk.size > (max(1, group.rows) * MOST_PICTURE_BYTES if is_picture else MOST_TEXT_BYTES):
                     raise ValueError(f"the column {chunk.path} has {chunk.size} bytes")
     return groups
 

@@ -208,7 +208,8 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
 @pytest.mark.server
 def test_a_store_of_another_version_is_refused(tmp_path: Path, make_store, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.segments.store.STORE_VERSION", 99)
+        for module in ("store", "shard_header"):
+            patch.setattr(f"tasks.segments.{module}.STORE_VERSION", 99)
         make_store(tmp_path / "store", train=20, validation=8)
     for command in (("train",), ("export", "--node", "body", "--out", tmp_path / "out")):
         run = heml(*command, "--store", tmp_path / "store", home=tmp_path)

@@ -22,6 +22,19 @@ def test_threads_know_that_the_flow_has_ended() -> None:
     assert runner.duplicate() == StoppableThreads(max_workers=1)
 
 
+def test_a_flow_that_another_calls_ends_alone() -> None:
+    with StoppableThreads(max_workers=1) as outer:
+        for _ in range(2):
+            with outer.duplicate():
+                inner = stop_signal()
+                assert inner() is False
+            assert inner() is True
+        around = stop_signal()
+        assert around() is False
+    assert around() is True
+    assert stop_signal()() is False
+
+
 def until_stopped(begun: str, ended: str) -> None:
     """Works until nobody waits for it, as a training does between two batches."""
     stopped = stop_signal()
@@ -43,7 +56,7 @@ def wait_for(path: Path) -> None:
 @pytest.mark.parametrize("end", ["cancel", "close"])
 def test_dask_task_learns_that_its_client_is_gone(tmp_path: Path, end: str) -> None:
     begun, ended = tmp_path / "begun", tmp_path / "ended"
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         client = Client(cluster, set_as_default=False)
         future = client.submit(until_stopped, str(begun), str(ended), key=uuid4().hex)
         wait_for(begun)
