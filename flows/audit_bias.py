@@ -9,6 +9,7 @@ from flows.console import say
 from flows.parameters import AuditParameters
 from flows.tracked_run import tracked_run
 from flows.trainings import Future, Training, Trainings
+from infra.outage import outlive_outages
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from infra.tracking import fetch_model
@@ -57,9 +58,7 @@ def audit_bias(parameters: AuditParameters) -> dict[str, Any]:
             tracking=settings.tracking_uri,
             run_id=run_id,
         )
-        _cross_fit(trained, store, run, settings)
-        with training_resources(settings):
-            report: dict[str, Any] = audit_store.submit(run).result()
+        report = outlive_outages(lambda: _audited(trained, store, run, settings), settings, say)
     say(_verdict(report))
     say(f"report: {parameters.out / 'bias.html'}")
     return report
@@ -68,6 +67,14 @@ def audit_bias(parameters: AuditParameters) -> dict[str, Any]:
 def largest_shortcut(report: dict[str, Any]) -> float:
     """The largest drop of a part that is a shortcut, from what bias.json holds; 0 without one."""
     return max((segment["score"] for segment in report["segments"] if segment["reasons"]), default=0.0)
+
+
+def _audited(trained: TrainedTree, store: SegmentStore, run: AuditRun, settings: Settings) -> dict[str, Any]:
+    """What bias.json holds, once every part and control is cross-fitted."""
+    _cross_fit(trained, store, run, settings)
+    with training_resources(settings):
+        report: dict[str, Any] = audit_store.submit(run).result()
+    return report
 
 
 def _cross_fit(trained: TrainedTree, store: SegmentStore, run: AuditRun, settings: Settings) -> None:

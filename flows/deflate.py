@@ -12,6 +12,7 @@ from flows.console import say
 from flows.parameters import AuditParameters, DeflateParameters
 from flows.tracked_run import tracked_run
 from flows.trainings import Future, Training, Trainings
+from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from infra.tracking import fetch_model
@@ -76,17 +77,7 @@ def deflate(parameters: DeflateParameters) -> str | None:
             tracking=settings.tracking_uri,
             run_id=run_id,
         )
-        with ordinary_resources(settings):
-            made = {remedy: make_remedy_store.submit(remedy, run) for remedy in REMEDIES}
-        stores = {remedy: future.result() for remedy, future in made.items()}
-        models, epochs = {}, {}
-        for remedy, path in stores.items():
-            say(f"{remedy}: training the nodes that show {leaf.name} anew")
-            derived = open_store(Path(path))
-            epochs[remedy] = equal_epochs(trained.options.epochs, store, derived, leaf)
-            models[remedy] = _retrained(remedy, trained, leaf, store, derived, run, settings)
-        with training_resources(settings):
-            table: str = compare_remedies.submit(stores, models, epochs, run).result()
+        models, table = outlive_outages(lambda: _remedied(trained, leaf, store, run, settings), settings, say)
     say(table)
     say(f"table: {out / 'deflation.md'}")
     after = AuditParameters(
@@ -94,6 +85,24 @@ def deflate(parameters: DeflateParameters) -> str | None:
     )
     _audit(after, settings)
     return table
+
+
+def _remedied(
+    trained: TrainedTree, leaf: TreeNode, store: SegmentStore, run: DeflateRun, settings: Settings
+) -> tuple[dict[str, str], str]:
+    """Each remedy's tree, trained anew as far as it shows the leaf, and the table that compares them."""
+    with ordinary_resources(settings):
+        made = {remedy: make_remedy_store.submit(remedy, run) for remedy in REMEDIES}
+    stores = {remedy: future.result() for remedy, future in made.items()}
+    models, epochs = {}, {}
+    for remedy, path in stores.items():
+        say(f"{remedy}: training the nodes that show {leaf.name} anew")
+        derived = open_store(Path(path))
+        epochs[remedy] = equal_epochs(trained.options.epochs, store, derived, leaf)
+        models[remedy] = _retrained(remedy, trained, leaf, store, derived, run, settings)
+    with training_resources(settings):
+        table: str = compare_remedies.submit(stores, models, epochs, run).result()
+    return models, table
 
 
 def _carry(node: str, store: str, run: DeflateRun, _children: list[Any]) -> Future:

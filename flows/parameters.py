@@ -185,6 +185,11 @@ class TrainParameters(Parameters):
     )
     options: OptionsForm = TrainingOptions()
 
+    @property
+    def tree_name(self) -> str:
+        """What the run is called by: a YAML file's name without its folders."""
+        return Path(self.tree).stem
+
 
 class ReproduceParameters(Parameters):
     """A study of the paper to its tables."""

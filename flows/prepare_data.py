@@ -9,6 +9,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
 from flows.parameters import Labelled, PrepareParameters
+from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
@@ -38,6 +39,10 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     """
     settings = load_settings()
     check_engine(settings, say)
+    return outlive_outages(lambda: _prepared(parameters, settings), settings, say)
+
+
+def _prepared(parameters: PrepareParameters, settings: Settings) -> dict[str, Any]:
     photos, store = parameters.photos, parameters.out.resolve()
     source = photos.source()
     if isinstance(photos, Labelled) and photos.label_segment is not None:

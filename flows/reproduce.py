@@ -1,5 +1,6 @@
 """The paper's tables: every row of a study trained, recorded, and set beside the paper's figures."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from flows.train_tree import runner_for, train_tree, training_run
 from flows.trainings import Training, Trainings
 from flows.trees import resolve_tree
 from infra.machine import machine_name
+from infra.outage import outlive_outages
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
@@ -58,14 +60,7 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     facts = {**run.options, "store": run.store, "study": parameters.study}
     with tracked_run(run.tracking, run.experiment, facts) as run_id:
         run = replace(run, parent_run_id=run_id)
-        for number, row in enumerate(rows, start=1):
-            for seed in range(parameters.seeds):
-                own = of_row(row, run, seed)
-                done = read_row(row_file(out, row.name, seed))
-                known = done is not None and done.key == row_key(row, own)
-                say(f"row {number}/{len(rows)}, {row.name}, seed {seed}" + (": done before" if known else ""))
-                if not known:
-                    _train_row(row, own, parameters, settings, store, out)
+        outlive_outages(lambda: _train_rows(rows, run, parameters, settings, store, out), settings, say)
         if parameters.costs:
             for setting in ("equal", "published"):
                 with training_resources(settings):
@@ -89,6 +84,24 @@ def _store(parameters: ReproduceParameters, settings: Settings, out: Path) -> Se
         pass  # not there, or not whole
     prepare_data.with_options(task_runner=prepare_runner(preparing, settings))(preparing)
     return open_store(out / "store")
+
+
+def _train_rows(
+    rows: Sequence[StudyRow],
+    run: TrainingRun,
+    parameters: ReproduceParameters,
+    settings: Settings,
+    store: SegmentStore,
+    out: Path,
+) -> None:
+    for number, row in enumerate(rows, start=1):
+        for seed in range(parameters.seeds):
+            own = of_row(row, run, seed)
+            done = read_row(row_file(out, row.name, seed))
+            known = done is not None and done.key == row_key(row, own)
+            say(f"row {number}/{len(rows)}, {row.name}, seed {seed}" + (": done before" if known else ""))
+            if not known:
+                _train_row(row, own, parameters, settings, store, out)
 
 
 def _train_row(

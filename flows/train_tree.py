@@ -35,7 +35,11 @@ from tasks.train import train, train_beside
 from tasks.training_run import TrainingRun, decode_store
 
 
-@flow(name="train-tree", flow_run_name="train {parameters.tree}", task_runner=task_runner(load_settings()))
+@flow(
+    name="train-tree",
+    flow_run_name="train {parameters.store.name}, tree {parameters.tree_name}",
+    task_runner=task_runner(load_settings()),
+)
 def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     """Train every node of a segment tree, evaluate each, and register the trained tree as one model.
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 
 from infra import dask_worker, processes
-from infra.runners import WORKER_ENVIRONMENT
 from infra.settings import Settings
+from infra.worker_environment import WORKER_ENVIRONMENT
 
 PREFERRED_PORT = 8786
 QUICK_TO_NOTICE = {

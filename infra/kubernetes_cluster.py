@@ -14,8 +14,8 @@ from dask_kubernetes.exceptions import CrashLoopBackOffError, SchedulerStartupEr
 from dask_kubernetes.operator import KubeCluster, make_cluster_spec, make_worker_spec  # type: ignore[import-untyped]
 
 from infra.cluster_file import KubernetesFile, KubernetesWorkers, offers
-from infra.runners import WORKER_ENVIRONMENT
 from infra.settings import Settings
+from infra.worker_environment import WORKER_ENVIRONMENT
 from tasks.errors import InputError
 
 CLUSTERS = "daskclusters.kubernetes.dask.org"

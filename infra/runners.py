@@ -21,6 +21,7 @@ from infra.requested_cluster import requested_cluster, wait_for_workers, wanted_
 from infra.settings import Settings, gpu_count
 from infra.stopping import StoppableThreads
 from infra.worker_check import are_offered, check_workers, listed, offered_resources
+from infra.worker_environment import WORKER_ENVIRONMENT
 from tasks.errors import InputError
 
 CONNECT_TIMEOUT = 8.0
@@ -28,14 +29,6 @@ CONNECT_TIMEOUT = 8.0
 
 TRAININGS_A_GPU = 4
 """At most so many share a GPU: the least that one asks for is a quarter, and quarters add up to 1 exactly."""
-
-WORKER_ENVIRONMENT = {
-    # Dask has freed memory given back at once (64 KiB). Torch then asks the kernel for every batch's buffers anew,
-    # which made a training step on a CPU three times slower.
-    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-}
-"""Of Dask workers, before they start."""
 
 SCHEDULING = {
     # Dask would keep the leaves back and take their parents first, to hold few results at a time. Ours are small, and a

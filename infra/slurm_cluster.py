@@ -13,8 +13,8 @@ from tornado.ioloop import PeriodicCallback
 
 from infra.cluster_file import SlurmFile, offers
 from infra.dask_tls import write_certificate
-from infra.runners import WORKER_ENVIRONMENT
 from infra.settings import Settings
+from infra.worker_environment import WORKER_ENVIRONMENT
 from tasks.errors import InputError
 
 ASK_AGAIN = 30.0

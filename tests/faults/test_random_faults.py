@@ -40,7 +40,7 @@ FAULTS: dict[str, Fault] = {
 ORDER = [name for _ in range(0, RUNS, len(FAULTS)) for name in FAULTS][:RUNS]
 
 
-@pytest.mark.parametrize(("number", "name"), enumerate(ORDER))
+@pytest.mark.parametrize(("number", "name"), list(enumerate(ORDER)))
 def test_a_training_ends_right_whatever_breaks(study: Study, number: int, name: str) -> None:
     drawn = random.Random(number)
     after, pause = drawn.randrange(30), drawn.uniform(0, 2)

@@ -65,6 +65,10 @@ class Run:
         with suppress(ProcessLookupError):
             os.kill(self.process.pid, number)
 
+    def under_way(self) -> list[Path]:
+        """States of its home's trainings that have begun and not ended, after an epoch or more."""
+        return sorted((self.home / "nodes").glob("*/last.safetensors"))
+
     def finished_nodes(self) -> int:
         """How many nodes of its home have been trained to their end."""
         return sum(1 for _ in (self.home / "nodes").glob("*/result.json"))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from flows.parameters import Cub, Dataset, Folder, PrepareParameters
+from flows.parameters import Cub, Dataset, Folder, PrepareParameters, TrainParameters
 from tasks.errors import InputError
 from tasks.segments.cub_source import CubSource
 from tasks.segments.dataset_source import DatasetSource
@@ -75,3 +75,10 @@ def test_labels_that_contradict_each_other_are_refused() -> None:
         Folder(images=IMAGES, label_dominant=True, least_photos=1)
     with pytest.raises(ValidationError, match="label_share"):
         Dataset(name="faces", label_segment="hat", label_share=1.0)
+
+
+@pytest.mark.parametrize(
+    ("tree", "name"), [("auto", "auto"), ("celeba", "celeba"), ("/data/trees/faces.yaml", "faces")]
+)
+def test_a_run_is_called_by_its_tree_without_folders(tree: str, name: str) -> None:
+    assert TrainParameters(store=Path("store"), tree=tree).tree_name == name

@@ -16,6 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from infra import processes, runners
 from infra.runners import check_engine, local_cluster, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
+from infra.worker_environment import WORKER_ENVIRONMENT
 from tasks.errors import InputError
 
 
@@ -166,7 +167,7 @@ def test_worker_is_of_this_machine_and_keeps_freed_memory(cluster: SpecCluster) 
     for address, environment in environments.items():
         assert address.startswith("tcp://127.0.0.1:")
         assert environment["HEML_TEST"] == "yes"
-        assert runners.WORKER_ENVIRONMENT.items() <= environment.items()
+        assert WORKER_ENVIRONMENT.items() <= environment.items()
 
 
 @pytest.mark.server
