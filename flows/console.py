@@ -5,7 +5,7 @@ from contextvars import ContextVar
 from prefect import get_run_logger
 from rich.console import Console
 
-from tasks.segments.printable import printable
+from tasks.printable import printable
 
 at_terminal: ContextVar[bool] = ContextVar("at_terminal", default=False)
 console = Console(highlight=False, soft_wrap=True)

@@ -53,9 +53,11 @@ class MemoryTracker:
         """See `Tracker`."""
         return handle if handle in self.runs else ""
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, *, unless_there: bool = False) -> None:
         """See `Tracker`."""
-        self.runs[run_id].metrics.append((step, dict(metrics)))
+        there = any(of == step and next(iter(metrics)) in figures for of, figures in self.runs[run_id].metrics)
+        if not (unless_there and there):
+            self.runs[run_id].metrics.append((step, dict(metrics)))
 
     def log_artifact(self, run_id: str, path: str | Path, folder: str = "") -> None:
         """See `Tracker`."""

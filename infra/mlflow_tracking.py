@@ -105,11 +105,19 @@ class MlflowTracker:
         """MLflow's id of a run; ``""`` while it is not open."""
         return self._runs.get(handle, "" if handle.startswith("later-") else handle)
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, *, unless_there: bool = False) -> None:
         """Log figures of one step in one transaction."""
         now = _now()
         entities = [Metric(name, float(value), now, step) for name, value in metrics.items()]
-        self._log(run_id, lambda run: self._client.log_batch(run, metrics=entities), f"figures of step {step}")
+
+        def log(run: str) -> None:
+            if unless_there:
+                known = self._client.get_metric_history(run, next(iter(metrics)))
+                if any(point.step == step for point in known):
+                    return
+            self._client.log_batch(run, metrics=entities)
+
+        self._log(run_id, log, f"figures of step {step}")
 
     def log_artifact(self, run_id: str, path: str | Path, folder: str = "") -> None:
         """Keep a copy of a file."""

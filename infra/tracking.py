@@ -66,8 +66,11 @@ class Tracker(Protocol):
         """The store's id of a run of this process, by what `start_run` gave; ``""`` while it is not open."""
         ...
 
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int) -> None:
-        """Log figures; NaN and infinity are kept as such. Names: letters, digits, ``_-./ ``, no ``@``."""
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], step: int, *, unless_there: bool = False) -> None:
+        """Log figures; NaN and infinity are kept as such. Names: letters, digits, ``_-./ ``, no ``@``.
+
+        With ``unless_there`` only if the run has the first of them not yet at this step.
+        """
         ...
 
     def log_artifact(self, run_id: str, path: str | Path, folder: str = "") -> None:

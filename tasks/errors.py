@@ -2,7 +2,7 @@
 
 import re
 
-from tasks.segments.printable import printable
+from tasks.printable import printable
 
 LONGEST = 1500  # characters of a message: what it names may be a thousand long, and its advice stands at the end
 _LINE_BREAKS = re.compile(r"[\t\n\r\v\f]+")

@@ -123,7 +123,7 @@ def _train(
     progress = ProgressArtifact(artifact_key("progress", job.node), f"epochs of {job.node}")
 
     def on_epoch(report: EpochReport) -> None:
-        tracker.log_metrics(run_id, _metrics(report), step=report.epoch)
+        tracker.log_metrics(run_id, _metrics(report), step=report.epoch, unless_there=report.earlier)
         progress.reach(100 * (report.epoch + 1) / options.epochs)
 
     result = subject.train(job, data, on_epoch)

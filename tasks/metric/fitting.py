@@ -60,6 +60,8 @@ def _fit(job: NodeJob, data: TrainingData, learner: Learner, on_epoch: Callable[
     options, learned, optimiser = job.options, learner.learned, learner.optimiser
     last = job.folder / "last.safetensors"
     progress = load_state(last, job.key, learned, optimiser)
+    for report in progress.reports:
+        on_epoch(report)
     while progress.next_epoch < options.epochs and not _stopped_early(progress, options):
         started = time.perf_counter()
         epoch = progress.next_epoch
@@ -77,18 +79,18 @@ def _fit(job: NodeJob, data: TrainingData, learner: Learner, on_epoch: Callable[
         progress.next_epoch += 1
         progress.images += images
         progress.seconds += time.perf_counter() - started
-        save_state(last, job.key, learned, optimiser, progress)
-        on_epoch(
-            EpochReport(
-                epoch=epoch,
-                loss=loss,
-                learning_rate=optimiser.param_groups[0]["lr"],
-                images_per_second=speed,
-                micro_batch=micro_batch(options.batch, progress.parts),
-                held_out=held_out,
-                validation=validation,
-            )
+        report = EpochReport(
+            epoch=epoch,
+            loss=loss,
+            learning_rate=optimiser.param_groups[0]["lr"],
+            images_per_second=speed,
+            micro_batch=micro_batch(options.batch, progress.parts),
+            held_out=held_out,
+            validation=validation,
         )
+        progress.reports.append(report)
+        save_state(last, job.key, learned, optimiser, progress)
+        on_epoch(report)
     learner.load(load_checkpoint(job.folder / "best.safetensors"))
     result = _result(job, data, learner, progress)
     write_result(result)

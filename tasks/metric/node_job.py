@@ -1,8 +1,9 @@
 """What a training is asked to do, and what it says after each epoch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -22,6 +23,7 @@ class EpochReport:
         micro_batch: images embedded at once at its end: the batch, or half of it after memory ran out.
         held_out: P@K on the tenth held out of training.
         validation: P@K on the validation split, for reporting only.
+        earlier: whether an earlier try of the training got there. It may have been told then, too.
     """
 
     epoch: int
@@ -31,6 +33,17 @@ class EpochReport:
     micro_batch: int
     held_out: Precision
     validation: Precision
+    earlier: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "EpochReport":
+        """The report again from `to_dict`'s values, also after a trip through JSON."""
+        precisions = {name: Precision.from_dict(fields[name]) for name in ("held_out", "validation")}
+        return cls(**{**fields, **precisions})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tasks.errors import InputError
 from tasks.metric.checkpoint import load_checkpoint, read_metadata, save_checkpoint
+from tasks.metric.node_job import EpochReport
 
 PREFIX = "optimiser."  # of AdamW's tensors among the model's
 
@@ -25,6 +26,7 @@ class Progress:
         seconds: spent so far.
         images: trained on so far.
         parts: 2 from where memory ran out and batches are taken in two micro-batches; 1 before.
+        reports: of the epochs that have run, in order.
     """
 
     next_epoch: int = 0
@@ -33,6 +35,7 @@ class Progress:
     seconds: float = 0.0
     images: int = 0
     parts: int = 1
+    reports: list[EpochReport] = field(default_factory=list)
 
 
 def save_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
@@ -44,7 +47,8 @@ def save_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Op
     tensors = dict(model.state_dict())
     for number, entries in optimiser.state_dict()["state"].items():
         tensors |= {f"{PREFIX}{number}.{name}": torch.as_tensor(value) for name, value in entries.items()}
-    save_checkpoint(path, tensors, {"progress": json.dumps({"key": key, **vars(progress)})})
+    fields = {"key": key, **vars(progress), "reports": [report.to_dict() for report in progress.reports]}
+    save_checkpoint(path, tensors, {"progress": json.dumps(fields)})
 
 
 def load_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
@@ -63,8 +67,11 @@ def load_state(path: Path, key: str, model: nn.Module, optimiser: torch.optim.Op
         fields = json.loads(read_metadata(path)["progress"])
         if fields.pop("key") != key:
             return Progress()
-        progress = Progress(**fields)
+        reports = [replace(EpochReport.from_dict(report), earlier=True) for report in fields.pop("reports")]
+        progress = Progress(**fields, reports=reports)
         if any(type(value) is not type(getattr(Progress, name)) for name, value in fields.items()):
+            return Progress()
+        if [report.epoch for report in reports] != list(range(progress.next_epoch)):
             return Progress()
         load_checkpoint(path.with_name("best.safetensors"))  # there and whole
         tensors = load_checkpoint(path)

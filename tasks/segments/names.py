@@ -1,7 +1,7 @@
 """What may be a name: of a photo, a label, a group, a class or a node of the tree."""
 
 from tasks.errors import InputError
-from tasks.segments.printable import printable
+from tasks.printable import printable
 
 LONGEST_NAME = 1000  # characters
 

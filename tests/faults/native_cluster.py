@@ -4,7 +4,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,16 +98,26 @@ class NativeCluster:
         """Let every node be trained anew by the next run."""
         shutil.rmtree(self.home / "nodes", ignore_errors=True)
 
-    def epochs_logged(self, since: float) -> dict[str, Counter[int]]:
-        """Node to how often each of its epochs has been trained since a time, as MLflow has it."""
+    def trained(self, since: float) -> dict[str, list[int]]:
+        """Node to its epochs since a time, each as often as it was trained, as MLflow has it.
+
+        A run that goes on with another's training has that one's epochs as well, with the same images a second.
+        """
         from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
         from mlflow.entities import ViewType  # noqa: PLC0415 (as above)
 
         client = MlflowClient(self.variables["HEML_MLFLOW_URI"])
         experiments = [experiment.experiment_id for experiment in client.search_experiments(view_type=ViewType.ALL)]
-        found: dict[str, Counter[int]] = {}
+        found: dict[str, set[tuple[int, float]]] = {}
         for run in client.search_runs(experiments, f"attributes.start_time >= {int(1000 * since)}", max_results=5000):
             if node := run.data.tags.get("node"):
-                steps = [point.step for point in client.get_metric_history(run.info.run_id, "loss")]
-                found.setdefault(node, Counter()).update(steps)
-        return found
+                speeds = client.get_metric_history(run.info.run_id, "images_per_second")
+                found.setdefault(node, set()).update((point.step, point.value) for point in speeds)
+        return {node: sorted(step for step, _ in epochs) for node, epochs in found.items()}
+
+    def curve(self, run: str) -> list[int]:
+        """The epochs that a node's run in MLflow shows."""
+        from mlflow import MlflowClient  # noqa: PLC0415 (takes seconds)
+
+        history = MlflowClient(self.variables["HEML_MLFLOW_URI"]).get_metric_history(run, "loss")
+        return [point.step for point in history]

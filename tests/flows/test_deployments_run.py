@@ -190,7 +190,7 @@ def test_prepare_then_train_each_through_its_own_queue(deployed: None, worker: A
 def test_a_schedule_starts_a_run(deployed: None, worker: Any, store: Path) -> None:
     deployment = api("GET", "/deployments/name/prepare-data/prepare")["id"]
     out = store.parent / "scheduled"
-    at = datetime.now(UTC) + timedelta(seconds=20)
+    at = datetime.now(UTC) + timedelta(seconds=90)  # Prefect's scheduler looks at all deployments once a minute
     schedule = {
         "schedule": {"interval": 86400, "anchor_date": at.isoformat(), "timezone": "UTC"},
         "active": True,
@@ -212,7 +212,7 @@ def test_a_schedule_starts_a_run(deployed: None, worker: Any, store: Path) -> No
         return next((run["id"] for run in runs if run["auto_scheduled"]), None)
 
     with worker():
-        run = ended(wait(due, 120))
+        run = ended(wait(due, 240))
     assert run["auto_scheduled"] and run["state_type"] == "COMPLETED"
     assert datetime.fromisoformat(run["start_time"]) >= at
     assert open_store(out).rows("validation") == 16

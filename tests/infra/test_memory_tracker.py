@@ -12,6 +12,8 @@ def test_double_keeps_what_it_is_given() -> None:
     parent = tracker.start_run("portraits", "flow")
     child = tracker.start_run("portraits", "hair", parent_run_id=parent, params={"size": 64}, tags={"node": "hair"})
     tracker.log_metrics(child, {"loss": 0.5}, step=3)
+    tracker.log_metrics(child, {"loss": 0.25}, step=3, unless_there=True)
+    tracker.log_metrics(child, {"loss": 0.25}, step=4, unless_there=True)
     tracker.log_artifact(child, "/x/sheet.png", "sfam")
     tracker.log_dict(child, {"a": 1}, "nodes.json")
     tracker.log_table(child, {"P@1": ["96.0"]}, "table-1.json")
@@ -21,7 +23,7 @@ def test_double_keeps_what_it_is_given() -> None:
     run = tracker.runs[child]
     assert (run.parent_run_id, run.params, run.status) == (parent, {"size": 64}, "FINISHED")
     assert run.tags == {"node": "hair", "status": "trained"}
-    assert run.metrics == [(3, {"loss": 0.5})]
+    assert run.metrics == [(3, {"loss": 0.5}), (4, {"loss": 0.25})]
     assert run.artifacts == ["sfam/sheet.png", "nodes.json", "table-1.json"]
     assert run.datasets == [("portraits", "abc", "/store")]
     assert tracker.runs[parent].status == "RUNNING"

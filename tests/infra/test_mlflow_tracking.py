@@ -92,6 +92,15 @@ def test_metrics_have_steps_and_nan_is_kept(tracker: MlflowTracker, client: Mlfl
     assert tracker.missing == 0
 
 
+def test_metrics_that_may_be_there_come_once(tracker: MlflowTracker, client: MlflowClient) -> None:
+    run = tracker.start_run("portraits", "hair")
+    tracker.log_metrics(run, {"loss": 3.0, "speed": 1.0}, 0)
+    for step in range(3):
+        tracker.log_metrics(run, {"loss": 3.0, "speed": 2.0}, step, unless_there=True)
+    found = client.get_metric_history(tracker.run_id(run), "speed")
+    assert [(point.step, point.value) for point in found] == [(0, 1.0), (1, 2.0), (2, 2.0)]
+
+
 def test_files_land_under_home(tracker: MlflowTracker, client: MlflowClient, home: Path, tmp_path: Path) -> None:
     run = tracker.start_run("portraits", "hair")
     (tmp_path / "sheet.png").write_bytes(b"png")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tasks.errors import InputError
 from tasks.explanation.pair_table import read_pair_table
+from tasks.printable import printable
 from tasks.segments.folder_source import PHOTO_SUFFIXES, FolderSource
 from tasks.segments.names import LONGEST_NAME
-from tasks.segments.printable import printable
 from tests.segments.mutations import EXAMPLES, damaged, every_input
 
 IDS = ("a", "b b", "ü,1", 'd"q"', "e", "..", "g'", "é.x")

@@ -1,7 +1,7 @@
 import pytest
 
 from tasks.errors import LONGEST, InputError, OutOfMemory
-from tasks.segments.printable import printable
+from tasks.printable import printable
 
 SHOWN = ["", "plain", "l_eye + r_eye", "Größe 顔 🙂", "5\N{NO-BREAK SPACE}%", "नमस्ते", "👩\N{ZERO WIDTH JOINER}🚀"]
 HIDDEN = {
