@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tasks.errors import InputError
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors tells of one
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
@@ -32,7 +35,10 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, dict(metadata or {}))
         temporary.replace(path)
     except SafetensorError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
+        number = _OS_ERROR.search(str(error))
+        if number is None:
+            raise OSError(f"{path} could not be written: {error}") from error
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     return file_sha256(path)

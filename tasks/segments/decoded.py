@@ -167,4 +167,11 @@ def _rename(folder: Path, target: Path) -> None:
 
 
 def _array(path: Path, shape: Sequence[int]) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tuple(shape))
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tuple(shape))
+    # Now, for where a disk is full a write to mapped memory ends the process.
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(path)) from error
+    return array

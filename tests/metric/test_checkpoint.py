@@ -1,4 +1,6 @@
+import errno
 import hashlib
+import resource
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,20 @@ def test_tensors_with_a_gradient_are_saved_too(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "x", {"x": torch.ones(2, requires_grad=True)})
     assert not load_checkpoint(tmp_path / "x")["x"].requires_grad
     assert read_metadata(tmp_path / "x") == {}
+
+
+def test_what_the_system_refuses_has_its_number_and_file(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "x", {"x": torch.ones(2)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            save_checkpoint(tmp_path / "x", {"x": torch.ones(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (raised.value.errno, raised.value.filename) == (errno.EFBIG, str(tmp_path / "x"))
+    assert torch.equal(load_checkpoint(tmp_path / "x")["x"], torch.ones(2))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
 
 
 def test_the_digest_is_the_file_s_sha256(tmp_path: Path) -> None:

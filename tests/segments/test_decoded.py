@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -169,3 +171,16 @@ def test_a_task_that_comes_second_takes_what_the_first_one_wrote(
     assert len(data) == 16
     rows = next(tmp_path.rglob("rows.json"))
     assert json.loads(rows.read_text(encoding="utf-8"))["image_ids"] == list(data.image_ids)
+
+
+def test_room_on_the_disk_is_asked_for_before_anything_is_written(
+    store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int, start: int, size: int) -> None:
+        assert (start, size) == (0, 128 + 40 * 3 * 48 * 48)  # NumPy's header, and the pictures
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(module.os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*images\.npy'"):
+        decode(store, "train", 48, tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
