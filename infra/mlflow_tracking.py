@@ -31,9 +31,6 @@ for _name in ("mlflow", "alembic"):
     # Migrations of a fresh database tell of each step.
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-KIND = {"mlflow.experimentKind": "custom_model_development"}
-"""Without it MLflow's pages open with what it has for language models, and the runs are a click away."""
-
 
 class MlflowTracker:
     """See `infra.tracking.Tracker`. One a process; may be used by several threads."""
@@ -67,7 +64,7 @@ class MlflowTracker:
             with processes.locked(file.with_suffix(".lock")) if file else nullcontext():
                 found = self._client.get_experiment_by_name(experiment)
                 if found is None:
-                    self._client.create_experiment(experiment, artifact_location=location, tags=KIND)
+                    self._client.create_experiment(experiment, artifact_location=location)
         except FAILURES as error:
             raise InputError(f"MLflow does not answer at {self.uri} (HEML_MLFLOW_URI): {first_line(error)}") from error
         if found is not None and found.lifecycle_stage == "deleted":

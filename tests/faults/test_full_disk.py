@@ -16,10 +16,10 @@ pytestmark = [
     pytest.mark.timeout(1200),
     pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system of a few MB, which only root may"),
 ]
-LARGE = "256m"
+LARGE = "512m"
 
 
-@pytest.fixture(params=["300k", "4m", "8m"])
+@pytest.fixture(params=["300k", "60m"])
 def disk(study: Study, request: pytest.FixtureRequest) -> Iterator[Path]:
     """An own, small file system: too small for the pictures, and for the nodes."""
     folder = study.cluster.folder / f"disk-{request.param}"

@@ -55,10 +55,6 @@ def test_prepare_puts_artifacts_beside_the_database(tracker: MlflowTracker, clie
     assert location == (home / "elsewhere" / "a-b-c").as_uri()
 
 
-def test_an_experiment_opens_with_its_training_runs(client: MlflowClient, tracker: MlflowTracker) -> None:
-    assert client.get_experiment_by_name("portraits").tags["mlflow.experimentKind"] == "custom_model_development"
-
-
 def test_run_has_parent_params_tags_and_status(tracker: MlflowTracker, client: MlflowClient) -> None:
     parent = tracker.start_run("portraits", "the flow")
     params = {f"p{number:03d}": number for number in range(150)} | {"long": "x" * 9000, "none": None, "many": [1, 2]}
