@@ -60,11 +60,7 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     facts = {**run.options, "store": run.store, "study": parameters.study}
     with tracked_run(run.tracking, run.experiment, facts) as run_id:
         run = replace(run, parent_run_id=run_id)
-        outlive_outages(lambda: _train_rows(rows, run, parameters, settings, store, out), settings, say)
-        if parameters.costs:
-            for setting in ("equal", "published"):
-                with training_resources(settings):
-                    measure_cost.submit(setting, run, str(out)).result()
+        outlive_outages(lambda: _measure_rows(rows, run, parameters, settings, store, out), settings, say)
         notes = _notes(parameters, paper.title, store, tree, options, settings)
         tables = write_tables(parameters.study, run, parameters.tree is not None, notes, str(out))
     for table in tables:
@@ -86,7 +82,7 @@ def _store(parameters: ReproduceParameters, settings: Settings, out: Path) -> Se
     return open_store(out / "store")
 
 
-def _train_rows(
+def _measure_rows(
     rows: Sequence[StudyRow],
     run: TrainingRun,
     parameters: ReproduceParameters,
@@ -102,6 +98,10 @@ def _train_rows(
             say(f"row {number}/{len(rows)}, {row.name}, seed {seed}" + (": done before" if known else ""))
             if not known:
                 _train_row(row, own, parameters, settings, store, out)
+    if parameters.costs:
+        for setting in ("equal", "published"):
+            with training_resources(settings):
+                measure_cost.submit(setting, run, str(out)).result()
 
 
 def _train_row(

@@ -3,7 +3,7 @@
     python -m flows.scale_images FOLDER --images 12500 --images 25000
 
 Each step runs in a process of its own, so that its memory is its own; docs/scale.md shows the figures. FOLDER takes
-about 4.5 kB an image and is emptied of each number of images before the next.
+about 15 kB an image and is emptied of each number of images before the next.
 """
 
 import json

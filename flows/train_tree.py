@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner
 
 from flows.console import say
 from flows.earlier_run import earlier_outcome, keep_outcome, run_digest
@@ -19,6 +19,7 @@ from flows.trees import resolve_tree
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner
 from infra.settings import Settings, load_settings
+from infra.stopping import StoppableThreads
 from infra.tracking import open_tracker
 from tasks.errors import InputError
 from tasks.metric.node_options import pixel_share
@@ -96,8 +97,10 @@ def runner_for(parameters: TrainParameters, settings: Settings) -> TaskRunner[An
     store = open_store(parameters.store.resolve())
     tree = resolve_tree(parameters.tree, store)
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
-    if len(finished_nodes(tree, store, options, settings.nodes)) == len(tree.nodes):
-        return ThreadPoolTaskRunner(max_workers=2)
+    done = finished_nodes(tree, store, options, settings.nodes)
+    tracked = [name for name, result in done.items() if result.mlflow_run_id]
+    if len(tracked) == len(tree.nodes) and not parameters.controls:
+        return StoppableThreads(max_workers=2)
     return task_runner(settings)
 
 

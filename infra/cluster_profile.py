@@ -1,7 +1,6 @@
 """`heml up --profile cluster`: what a cluster has, as processes of this machine, each started again if it ends."""
 
 import json
-import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,14 +64,10 @@ def cluster_up(
         InputError: servers run for this home already; PostgreSQL is missing.
         ServerError: a component died or did not answer within 120 s.
     """
-    for service in SERVICES:
-        if address := running.running_server(settings, service):
-            raise InputError(
-                f"`heml up` runs for this home already ({service} at {address}): stop it, or give a --home"
-            )
     supervisor = Supervisor(say)
     file = settings.home / "cluster.env"
-    with processes.orderly_end():
+    # Held all the time: while a server is started again, nothing else says that one runs for this home.
+    with processes.orderly_end(), _alone(settings):
         try:
             with prefect_server.starting(settings), mlflow_server.starting(settings):
                 cluster = _start(settings, exposure, supervisor, file)
@@ -83,6 +78,24 @@ def cluster_up(
             for service in SERVICES:
                 running.withdraw(settings, service)
             supervisor.stop()
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the home's lock of `heml up --profile cluster`.
+
+    Raises:
+        InputError: another one holds it, or servers of the other profile run.
+    """
+
+    def taken(what: str = "its profile cluster") -> None:
+        raise InputError(f"`heml up` runs for this home already ({what}): stop it, or give a --home")
+
+    with processes.locked(settings.home / "cluster.lock", taken):
+        for service in SERVICES:
+            if address := running.running_server(settings, service):
+                taken(f"{service} at {address}")
+        yield
 
 
 def _start(settings: Settings, exposure: Exposure, supervisor: Supervisor, file: Path) -> Cluster:
@@ -129,9 +142,11 @@ def _start(settings: Settings, exposure: Exposure, supervisor: Supervisor, file:
         "HEML_MLFLOW_URI": mlflow.url,
         "HEML_DEVICE": settings.torch_device,
         "HEML_THREADS": str(settings.threads),
-        "HEML_RESOURCES": json.dumps(settings.resources or {"CUDA": 1}),
         "PREFECT_API_URL": prefect.url,
     }
+    # A GPU is shared by small nodes; a CPU that stands in for one, or what was set by hand, is not.
+    if settings.resources is not None or settings.torch_device == "cpu":
+        shared["HEML_RESOURCES"] = json.dumps(settings.resources or {"CUDA": 1})
     supervisor.start_all(
         _workers(settings, dask.url, {**prefect_server.client_environment(settings, prefect.url), **shared})
     )
@@ -163,8 +178,7 @@ def _free(preferred: int, exposure: Exposure) -> int:
 
 
 def _write_private(file: Path, variables: Mapping[str, str]) -> None:
-    file.touch(mode=0o600)
     lines = (f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text("".join(lines))
+    temporary = file.with_name(f".{file.name}")
+    postgres.write_private(temporary, "".join(lines))
     temporary.replace(file)

@@ -1,6 +1,7 @@
 """What is on its way to MLflow: delivered in order, kept while no server answers, given up only where it is refused."""
 
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -19,10 +20,13 @@ PAUSE = 30.0
 slow a training down."""
 LOCKED_PATIENCE = 60.0
 """Seconds of new tries while other processes hold SQLite's lock, on top of MLflow's own 20 s a try."""
+AGAIN = 5.0
+"""Seconds between two tries while nothing is added."""
 LONGEST = 20_000
 """Calls that are kept; beyond, the oldest is given up."""
 
 FAILURES = (MlflowException, SQLAlchemyError, requests.RequestException, OSError)
+_STATUS = re.compile(r"API request to .* failed with error code (\d+)")
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ class Backlog:
         self._said = False
         self._silent_until = 0.0
         self._delivering = threading.Lock()
+        self._postman: threading.Thread | None = None
 
     @property
     def missing(self) -> int:
@@ -59,14 +64,40 @@ class Backlog:
             if len(self._waiting) > LONGEST:
                 self._waiting.popleft()
                 self._refused += 1
-            while self._waiting and time.monotonic() >= self._silent_until:
-                if not self._deliver(*self._waiting[0]):
-                    return
-                self._waiting.popleft()
+            self._deliver_waiting()
+            if self._waiting and self._postman is None:
+                self._postman = threading.Thread(target=self._keep_trying, daemon=True)
+                self._postman.start()
 
     def try_again(self) -> None:
         """Let the next call be tried even if the last one failed a moment ago."""
         self._silent_until = 0.0
+
+    def settle(self, patience: float) -> bool:
+        """Whether nothing waits any more, after up to ``patience`` seconds of new tries."""
+        deadline = time.monotonic() + patience
+        while self._waiting and time.monotonic() < deadline:
+            time.sleep(min(0.5, patience))
+            with self._delivering:
+                self.try_again()
+                self._deliver_waiting()
+        return not self._waiting
+
+    def _keep_trying(self) -> None:
+        """Deliver what waits, also where nothing is added any more."""
+        while True:
+            time.sleep(AGAIN)
+            with self._delivering:
+                self._deliver_waiting()
+                if not self._waiting:
+                    self._postman = None
+                    return
+
+    def _deliver_waiting(self) -> None:
+        while self._waiting and time.monotonic() >= self._silent_until:
+            if not self._deliver(*self._waiting[0]):
+                return
+            self._waiting.popleft()
 
     def _deliver(self, call: Callable[[], object], what: str) -> bool:
         """Make a call. False if it has to wait for a server."""
@@ -89,10 +120,13 @@ class Backlog:
 
 def is_outage(error: BaseException) -> bool:
     """Whether MLflow's server is not there or has lost its database, so that the same call may succeed later."""
+    if isinstance(error, requests.HTTPError):
+        return error.response is None or error.response.status_code >= 500
     if isinstance(error, requests.RequestException):
         return True
-    code = getattr(error, "error_code", "")
-    is_server = code in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
+    if found := _STATUS.search(str(error)):
+        return int(found[1]) >= 500
+    is_server = getattr(error, "error_code", "") in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
     return isinstance(error, MlflowException) and (is_server or "API request to" in str(error))
 
 

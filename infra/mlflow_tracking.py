@@ -18,6 +18,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 
@@ -146,6 +147,10 @@ class MlflowTracker:
         self._backlog.try_again()
         self._log(run_id, lambda run: self._client.set_terminated(run, status, ended), f"the end ({status})")
 
+    def settle(self, patience: float = 10.0) -> bool:
+        """Whether nothing waits for MLflow any more, after up to ``patience`` seconds of new tries."""
+        return self._backlog.settle(patience)
+
     def register_model(
         self,
         run_id: str,
@@ -175,7 +180,9 @@ class MlflowTracker:
         if name not in self._experiments:
             found = self._client.get_experiment_by_name(name)
             if found is None:
-                raise MlflowException(f"there is no experiment {name}: the flow has to prepare it")
+                raise MlflowException(
+                    f"there is no experiment {name}: the flow has to prepare it", error_code=RESOURCE_DOES_NOT_EXIST
+                )
             self._experiments[name] = str(found.experiment_id)
         return self._experiments[name]
 

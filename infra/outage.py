@@ -45,12 +45,16 @@ def outlive_outages(work: Callable[[], T], settings: Settings, say: Callable[[st
         InputError: what went did not come back within 300 s.
         Exception: what the work raised, if it was no outage, or the ninth.
     """
+    killers = 0
     with ExitStack() as connection:
         for outage in count():
             try:
                 return work()
             except Exception as error:
-                if outage == OUTAGES or not is_outage(error):
+                # Where the workers of one task die one after the other, it may be the cause: once more, and no more.
+                is_killer = isinstance(error, KilledWorker)
+                killers += is_killer
+                if outage == OUTAGES or not (killers == 1 if is_killer else is_outage(error)):
                     raise
                 say(f"a part of the cluster was lost ({_line(error)}); what is finished is kept, the rest waits for it")
             _wait(settings)
@@ -62,13 +66,15 @@ def outlive_outages(work: Callable[[], T], settings: Settings, say: Callable[[st
 def is_outage(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, says that Dask, Prefect's server or MLflow's went."""
     while error is not None:
-        if isinstance(error, (CancelledError, CommClosedError, KilledWorker, CrashedRun, httpx.TransportError)):
+        if isinstance(error, (CancelledError, CommClosedError, CrashedRun, httpx.TransportError)):
             return True
         if isinstance(error, PrefectHTTPStatusError) and error.response.status_code >= 500:
             return True
         if isinstance(error, RuntimeError) and "Failed to reach API" in str(error):
             return True
-        if type(error).__name__ == "MlflowException" and _is_of_mlflow(error):
+        if type(error).__module__.partition(".")[0] in {"mlflow", "requests"} and _is_of_mlflow(error):
+            return True
+        if isinstance(error, OSError) and "Timed out trying to connect" in str(error):  # Dask's, to its scheduler
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -96,8 +102,9 @@ def _wait(settings: Settings) -> None:
             check_engine(settings)
             existing_server(settings)
             mlflow_server.existing_server(settings)
-        except InputError:
-            if time.monotonic() > deadline:
+        except Exception as error:
+            gone = isinstance(error, (InputError, OSError)) or is_outage(error)
+            if not gone or time.monotonic() > deadline:
                 raise
             time.sleep(1.0)
         else:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,12 +66,15 @@ def open_cluster(settings: Settings) -> Postgres:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not (folder / "PG_VERSION").exists():
         password = secrets.token_urlsafe(24)
-        _write_private(folder.with_name("password"), f"{password}\n")
+        write_private(folder.with_name("password"), f"{password}\n")
         _own(folder.parent, folder.with_name("password"))
-        options = ["--pgdata", str(folder), "--username", USER, "--auth", "scram-sha-256", "--encoding", "UTF8"]
+        fresh = folder.with_name("data.new")  # renamed when it is whole
+        shutil.rmtree(fresh, ignore_errors=True)
+        options = ["--pgdata", str(fresh), "--username", USER, "--auth", "scram-sha-256", "--encoding", "UTF8"]
         _run([initdb, *options, "--pwfile", str(folder.with_name("password")), "--no-locale"])
+        fresh.replace(folder)
     password = folder.with_name("password").read_text().strip()
-    _write_private(postgres.passfile, f"{processes.LOOPBACK}:*:*:{USER}:{password}\n")
+    write_private(postgres.passfile, f"{processes.LOOPBACK}:*:*:{USER}:{password}\n")
     return postgres
 
 
@@ -109,15 +113,16 @@ def create_databases(postgres: Postgres, names: Sequence[str], timeout: float = 
 def _query(postgres: Postgres, statement: str) -> str | None:
     """What `psql` prints; None if it failed."""
     command = [_program("psql"), "--no-password", "--tuples-only", "--no-align", "--command", statement]
-    done = subprocess.run(
-        [*command, postgres.url("postgres")],
-        env={**os.environ, **postgres.client_environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    return done.stdout if done.returncode == 0 else None
+    with suppress(subprocess.SubprocessError):
+        return subprocess.run(
+            [*command, postgres.url("postgres")],
+            env={**os.environ, **postgres.client_environment},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout
+    return None
 
 
 def _program(name: str) -> str:
@@ -173,7 +178,8 @@ def _run(command: Sequence[str]) -> None:
         raise processes.ServerError(f"{Path(command[0]).name} failed: {' '.join(done.stderr.split())}")
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

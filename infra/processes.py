@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
@@ -170,21 +171,32 @@ def log_tail(log: Path, lines: int = 15) -> str:
 
 
 @contextmanager
-def locked(path: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+def locked(
+    path: Path, on_wait: Callable[[], object] = lambda: None, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[None]:
     """Hold a lock among processes, of several machines where their file system takes locks; freed if the holder dies.
 
     Args:
         path: the lock's file; its folder is made.
-        on_wait: called once if somebody else holds it.
+        on_wait: called once if somebody else holds it; what it raises ends the waiting.
+        meanwhile: called again and again while somebody else holds it; what it raises ends the waiting, too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(file):
             on_wait()
-            fcntl.flock(file, fcntl.LOCK_EX)
+            while not _taken(file):
+                meanwhile()
+                time.sleep(0.1)
         yield
+
+
+def _taken(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -49,8 +49,10 @@ class Supervisor:
         Raises:
             ServerError: one died or did not answer within 120 s.
         """
-        begun = [(component, component.start()) for component in components]
-        self._running += begun
+        begun = []
+        for component in components:
+            begun.append((component, component.start()))
+            self._running.append(begun[-1])
         for component, server in begun:
             processes.wait_until_healthy(server)
             component.ready(server)
@@ -93,9 +95,11 @@ class Supervisor:
         time.sleep(min(LONGEST_PAUSE, 0.5 * 2 ** (len(ends) - 1)) if len(ends) > 1 else 0.0)
         again = component.start()
         self._running[place] = (component, again)
-        with suppress(processes.ServerError):  # the next look finds it ended, and counts
+        try:
             processes.wait_until_healthy(again)
             component.ready(again)
+        except processes.ServerError:
+            processes.stop(again)  # the next look finds it ended, and counts
 
 
 def _kept(server: processes.Server) -> str:

@@ -97,6 +97,10 @@ class Tracker(Protocol):
         """Close a run."""
         ...
 
+    def settle(self, patience: float = 10.0) -> bool:
+        """Whether all that was tracked has reached the store, after up to ``patience`` seconds of new tries."""
+        ...
+
     def register_model(
         self,
         run_id: str,

@@ -61,9 +61,13 @@ def open_run(
     )
     tracker.log_dataset_input(opened, run.experiment, store.digest, run.store)
     if known := tracker.run_id(opened):
-        job.folder.mkdir(parents=True, exist_ok=True)
         facts = {"tracking": run.tracking, "parent": run.parent_run_id, "run": known}
-        (job.folder / OPEN).write_text(json.dumps(facts), encoding="utf-8")
+        try:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            (job.folder / OPEN).write_text(json.dumps(facts), encoding="utf-8")
+        except OSError:
+            tracker.end_run(opened, "FAILED")
+            raise
     return opened
 
 
@@ -77,7 +81,14 @@ def close_run(tracker: Tracker, opened: str, folder: Path, status: RunStatus) ->
         status: how it ended.
     """
     tracker.end_run(opened, status)
-    (folder / OPEN).unlink(missing_ok=True)
+    if tracker.settle():  # else a later flow closes it
+        (folder / OPEN).unlink(missing_ok=True)
+
+
+def close_finished(tracker: Tracker, folder: Path, tracking: str) -> None:
+    """Close the run of a node that is finished, if its end did not reach the tracking store."""
+    if left := _left_open(folder, tracking):
+        close_run(tracker, left["run"], folder, "FINISHED")
 
 
 def _left_open(folder: Path, tracking: str) -> dict[str, str] | None:

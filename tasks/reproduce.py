@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from tasks.study.rows import ROWS, Method, StudyRow
 from tasks.study.step_cost import StepCost, step_cost
 from tasks.study.summary import summarise_baseline, summarise_tree
 from tasks.study.tables import study_tables
+from tasks.temporary_path import temporary_path
 from tasks.training_run import TrainingRun
 
 # The published settings: AVSL's own; HEML's paper names none, so the common metric-learning example's (our reading).
@@ -105,7 +105,7 @@ def measure_cost(setting: str, run: TrainingRun, out: str) -> None:
     steps = 3 if setting == "equal" or options.device == "cuda" else 1
     measured = [asdict(step_cost(method, own, steps)) for method, own in asked.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_path(path)
     temporary.write_text(json.dumps({"key": key, "costs": measured}, indent=1), encoding="utf-8")
     temporary.replace(path)
 

@@ -27,7 +27,7 @@ from tasks.metric.out_of_memory import memory_checked
 from tasks.metric.plan import averaging_weights
 from tasks.metric.subject import Subject, node_subject
 from tasks.metric.training_data import TrainingData
-from tasks.node_tracking import close_run, open_run
+from tasks.node_tracking import close_finished, close_run, open_run
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import parse_tree
 from tasks.training_run import TrainingRun
@@ -90,10 +90,19 @@ def _tracked(
     folder = Path(run.nodes) / key
     job = NodeJob(node=subject.name, key=key, folder=folder, options=subject.options, stopped=stop_signal())
     tracker = open_tracker(run.tracking)
+
+    def say_so() -> None:
+        get_run_logger().info("another run trains %s: waiting for it", subject.name)
+
+    def stop_if_told() -> None:
+        if job.stopped():
+            raise Stopped(f"{subject.name!r} was stopped while another run trains it")
+
     # Two flows may train on one store at once: the second waits, and takes what the first has trained.
-    with locked(folder / "lock", lambda: get_run_logger().info("another run trains %s: waiting for it", subject.name)):
+    with locked(folder / "lock", say_so, stop_if_told):
         done = finished_result(folder, key)
-        if done and done.mlflow_run_id is not None:
+        if done and done.mlflow_run_id:
+            close_finished(tracker, folder, run.tracking)
             fields = replace(done, node=subject.name).to_dict()
             return Completed(name="Cached", message="trained by an earlier run", data=fields)
         data = subject.data(store, Path(run.decoded))

@@ -1,5 +1,6 @@
 """A node has one run in the tracking store, whatever happens to its worker."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from infra.memory_tracker import MemoryTracker
 from tasks.metric.node_job import NodeJob
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import Subject, background_control
-from tasks.node_tracking import OPEN, close_run, open_run
+from tasks.node_tracking import OPEN, close_finished, close_run, open_run
 from tasks.segments.store import SegmentStore
 from tasks.training_run import TrainingRun
 
@@ -52,6 +53,38 @@ def test_killed_try_is_gone_on_with_and_another_flow_closes_it(
     assert not (job.folder / OPEN).exists()
     third = opened("flow-2")
     assert third not in {first, second}
+
+
+class Away(MemoryTracker):
+    """A store that takes nothing now."""
+
+    def settle(self, patience: float = 10.0) -> bool:
+        return False
+
+
+def test_an_end_that_has_not_arrived_is_told_again(store: SegmentStore, subject: Subject, tmp_path: Path) -> None:
+    tracker = Away()
+    job = NodeJob(node="x", key="k", folder=tmp_path / "k", options=subject.options)
+    opened = open_run(tracker, a_run("flow-1", store), subject, job, store, {}, {})
+    close_run(tracker, opened, job.folder, "FINISHED")
+    assert (job.folder / OPEN).exists()
+    back = MemoryTracker()
+    back.runs[opened] = replace(tracker.runs[opened], status="RUNNING")
+    close_finished(back, job.folder, "memory:elsewhere")
+    assert back.runs[opened].status == "RUNNING"
+    close_finished(back, job.folder, "memory:node-tracking")
+    assert back.runs[opened].status == "FINISHED"
+    assert not (job.folder / OPEN).exists()
+
+
+def test_a_run_whose_note_cannot_be_kept_is_closed(store: SegmentStore, subject: Subject, tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    (tmp_path / "k").write_text("a file where the folder should be")
+    job = NodeJob(node="x", key="k", folder=tmp_path / "k", options=subject.options)
+    with pytest.raises(FileExistsError):
+        open_run(tracker, a_run("flow-1", store), subject, job, store, {}, {})
+    [run] = tracker.runs.values()
+    assert run.status == "FAILED"
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"run": 1}', '{"tracking": "elsewhere", "parent": "p", "run": "r"}'])

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tasks.errors import InputError
+from tasks.temporary_path import temporary_path
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors tells of one
 
@@ -30,7 +31,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping
         OSError: the disk is full or not writable; the file that was there before is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_path(path)
     try:
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, dict(metadata or {}))
         temporary.replace(path)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tasks.metric.checkpoint import file_sha256, load_checkpoint, save_checkpoint
+from tasks.metric.epoch_reports import read_reports, write_reports
 from tasks.metric.evaluation import Precision
 from tasks.metric.learner import Learner
 from tasks.metric.node_job import EpochReport, NodeJob
@@ -46,6 +47,8 @@ def fit(
         OSError: the disk is full; the epochs before are kept.
     """
     if done := finished_result(job.folder, job.key):
+        for report in read_reports(job.folder):
+            on_epoch(report)
         return done
     job.folder.mkdir(parents=True, exist_ok=True)
     if data.degenerate:
@@ -93,6 +96,7 @@ def _fit(job: NodeJob, data: TrainingData, learner: Learner, on_epoch: Callable[
         on_epoch(report)
     learner.load(load_checkpoint(job.folder / "best.safetensors"))
     result = _result(job, data, learner, progress)
+    write_reports(job.folder, progress.reports)
     write_result(result)
     last.unlink(missing_ok=True)
     return result

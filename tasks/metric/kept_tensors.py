@@ -1,7 +1,6 @@
 """Tensors kept in a folder under the digest of what they were made from: found again, or made anew."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor
 from tasks.errors import InputError
 from tasks.metric.checkpoint import load_checkpoint, save_checkpoint
 from tasks.metric.identity import node_key
+from tasks.temporary_path import temporary_path
 
 
 def kept_tensors(
@@ -50,7 +50,7 @@ def _read(path: Path, note: Path) -> Mapping[str, Tensor] | None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_path(path)
     try:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)

@@ -1,7 +1,6 @@
 """The record that a node's training leaves: small, frozen, plain values."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ from typing import Any, Literal
 from tasks.metric.checkpoint import file_sha256
 from tasks.metric.evaluation import Precision
 from tasks.segments.framing import Framing
+from tasks.temporary_path import temporary_path
 
 Status = Literal["trained", "degenerate"]
 
@@ -90,7 +90,7 @@ class NodeResult:
 def write_result(result: NodeResult) -> None:
     """Write result.json into the node's folder, whole or not at all: it marks the node as done."""
     path = Path(result.folder) / "result.json"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_path(path)
     temporary.write_text(json.dumps(result.to_dict(), indent=1), encoding="utf-8")
     temporary.replace(path)
 

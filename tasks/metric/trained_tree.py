@@ -32,6 +32,7 @@ from tasks.segments.inside import is_inside
 from tasks.segments.names import check_name
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree, parse_tree
+from tasks.temporary_path import temporary_path
 
 TREE_VERSION = 3
 
@@ -194,7 +195,7 @@ def write_trained_tree(
 @contextmanager
 def _written_whole(folder: Path) -> Iterator[Path]:
     """A folder to write to that takes the other's place at the end, or leaves it as it was."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    temporary = temporary_path(folder)
     shutil.rmtree(temporary, ignore_errors=True)
     (temporary / "nodes").mkdir(parents=True)
     try:

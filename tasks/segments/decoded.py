@@ -17,6 +17,7 @@ from tasks.segments.framing import frame
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
+from tasks.temporary_path import temporary_path
 
 DECODED_VERSION = 3
 CropTo = tuple[int, ...] | None  # class ids of the part that pictures are cropped to; None: whole pictures
@@ -123,7 +124,7 @@ def _target(store: SegmentStore, split: Split, size: int, folder: Path, crop_to:
 
 def _write(store: SegmentStore, split: Split, size: int, targets: Mapping[CropTo, Path]) -> None:
     """Write to folders of our own, then rename: another process may be doing the same."""
-    temporary = {crop_to: target.with_name(f".{target.name}.{os.getpid()}") for crop_to, target in targets.items()}
+    temporary = {crop_to: temporary_path(target) for crop_to, target in targets.items()}
     n = store.rows(split)
     try:
         arrays = {}

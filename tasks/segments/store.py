@@ -7,7 +7,6 @@ and can be made again alone.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
@@ -36,6 +35,7 @@ from tasks.segments.shard_schema import (
     viewer_features,
 )
 from tasks.segments.source import SPLITS, Split
+from tasks.temporary_path import temporary_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def write_shard(
         schema=SCHEMA.with_metadata({METADATA_KEY: header_json(header), b"huggingface": json.dumps(viewer_features())}),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_path(path)
     try:
         # Pictures are compressed already: only the page encoding is left to gain. Checksums, so that damage is seen.
         pq.write_table(table, temporary, row_group_size=ROWS_A_GROUP, compression="none", write_page_checksum=True)

@@ -1,7 +1,6 @@
 """What one row of a study came to: a small record, kept as JSON so that a row that is done is not run again."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from tasks.metric.compare import Difference
 from tasks.metric.controls import Controlled
 from tasks.metric.evaluation import Precision
+from tasks.temporary_path import temporary_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def write_row(folder: Path, result: RowResult) -> None:
     """Write a row's record, whole or not at all."""
     path = row_file(folder, result.row, result.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = temporary_path(path)
     temporary.write_text(json.dumps(asdict(result)), encoding="utf-8")
     temporary.replace(path)
 

@@ -1,6 +1,7 @@
 """The tree as a Prefect flow: trained once, cached after, and only what changed is trained again."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from mlflow import MlflowClient
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import TrainParameters
-from flows.train_tree import train_tree
+from flows.train_tree import runner_for, train_tree
+from flows.trees import resolve_tree
 from infra.settings import load_settings
+from infra.stopping import StoppableThreads
 from infra.tracking import fetch_model
 from tasks.metric.options import TrainingOptions
 from tasks.metric.trained_tree import open_trained_tree
@@ -21,6 +24,19 @@ TREE = "tree: [[body, badge], [ground, spot]]\n"
 def run(store: SegmentStore, tree: Path, options: TrainingOptions) -> dict[str, Any]:
     parameters = TrainParameters(store=store.path, tree=str(tree), options=options)
     return train_tree.with_options(task_runner=ThreadPoolTaskRunner(max_workers=2))(parameters)
+
+
+@pytest.mark.parametrize(
+    ("run_id", "controls", "done"), [("r", False, True), ("", False, False), (None, False, False), ("r", True, False)]
+)
+def test_a_cluster_is_asked_for_only_where_something_is_left_to_do(
+    run_id: str | None, controls: bool, done: bool, store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = {node.name: SimpleNamespace(mlflow_run_id=run_id) for node in resolve_tree("auto", store).nodes}
+    monkeypatch.setitem(runner_for.__globals__, "finished_nodes", lambda *_: results)
+    settings = load_settings(home=tmp_path, engine="local", device="cpu")
+    runner = runner_for(TrainParameters(store=store.path, controls=controls), settings)
+    assert isinstance(runner, StoppableThreads) is done
 
 
 def statuses(outcome: dict[str, Any]) -> dict[str, str]:

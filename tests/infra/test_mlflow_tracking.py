@@ -6,13 +6,16 @@ import math
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from threading import Thread
 
 import pytest
+import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from infra import mlflow_backlog, processes
 from infra.mlflow_tracking import MlflowTracker
@@ -246,6 +249,69 @@ def test_store_that_is_gone_does_not_slow_the_training_down_and_is_caught_up(
     opened = client.get_run(tracker.run_id(later))
     assert (opened.info.status, opened.data.params, opened.data.metrics) == ("FINISHED", {"a": "1"}, {"loss": 7})
     assert opened.info.end_time <= client.get_run(run).info.end_time
+
+
+def test_what_waits_is_delivered_also_where_nothing_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_backlog, "AGAIN", 0.01)
+    backlog, down, arrived = mlflow_backlog.Backlog("http://somewhere"), [True], threading.Event()
+
+    def call() -> None:
+        if down:
+            raise mlflow_backlog.requests.ConnectionError("refused")
+        arrived.set()
+
+    backlog.add(call, "a figure")
+    assert backlog.missing == 1
+    down.clear()
+    assert arrived.wait(30)
+    assert backlog.settle(30)
+    assert backlog.missing == 0
+
+
+def test_settling_ends_when_it_does_no_good() -> None:
+    backlog, down = mlflow_backlog.Backlog("http://somewhere"), [True]
+    assert backlog.settle(0.0)
+
+    def call() -> None:
+        if down:
+            raise mlflow_backlog.requests.ConnectionError("refused")
+
+    backlog.add(call, "a figure")
+    assert not backlog.settle(0.01)
+    down.clear()
+    assert backlog.settle(30)
+
+
+def answered(status: int) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError("no", response=response)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (answered(503), True),
+        (answered(413), False),
+        (requests.HTTPError("no answer"), True),
+        (requests.Timeout(), True),
+        (MlflowException("API request to http://a/b failed with error code 413 != 200"), False),
+        (MlflowException("API request to http://a/b failed with error code 502 != 200"), True),
+        (MlflowException("API request to http://a/b failed with exception refused"), True),
+        (MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST), False),
+        (OSError(28, "No space left on device"), False),
+    ],
+)
+def test_what_is_refused_does_not_hold_up_the_rest(error: Exception, lost: bool) -> None:
+    assert mlflow_backlog.is_outage(error) is lost
+    backlog, made = mlflow_backlog.Backlog("http://somewhere"), []
+
+    def refused() -> None:
+        raise error
+
+    backlog.add(refused, "a file")
+    backlog.add(lambda: made.append(1), "a figure")
+    assert made == ([] if lost else [1])
 
 
 def test_server_that_does_not_answer_is_wrong_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

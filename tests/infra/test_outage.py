@@ -3,16 +3,22 @@
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
-from mlflow.exceptions import MlflowException
+import requests
+from distributed import KilledWorker
+from distributed.comm.core import CommClosedError
+from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
 from prefect.exceptions import PrefectHTTPStatusError
 
 from infra import outage
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
+
+KILLER = KilledWorker("task", SimpleNamespace(address="tcp://127.0.0.1:1"), 5)
 
 
 def answered(code: int) -> PrefectHTTPStatusError:
@@ -45,6 +51,12 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         (caused_by(httpx.ReadError("reset")), True),
         (MlflowException("database is gone", error_code=INTERNAL_ERROR), True),
         (MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST), False),
+        (RestException({"error_code": "INTERNAL_ERROR", "message": "no database"}), True),
+        (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such run"}), False),
+        (requests.ConnectionError("refused"), True),
+        (OSError("Timed out trying to connect to tcp://127.0.0.1:8786 after 10 s"), True),
+        (OSError(28, "No space left on device"), False),
+        (KILLER, False),
         (None, False),
     ],
 )
@@ -70,6 +82,29 @@ def test_work_is_done_again_until_it_succeeds(settings: Settings) -> None:
     assert outage.outlive_outages(work, settings, said.append) == 4
     assert len(said) == 3
     assert said[0].startswith("a part of the cluster was lost (ConnectError: refused)")
+
+
+def test_a_task_that_kills_its_workers_is_done_once_more(settings: Settings) -> None:
+    work, calls = failing(1, KILLER)
+    assert outage.outlive_outages(work, settings, lambda line: None) == 2
+    work, calls = failing(100, KILLER)
+    with pytest.raises(KilledWorker):
+        outage.outlive_outages(work, settings, lambda line: None)
+    assert len(calls) == 2
+
+
+def test_workers_that_do_not_answer_are_waited_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = iter([OSError("no route to host"), CommClosedError("closed"), InputError("no worker"), None])
+
+    def check(_: Settings) -> None:
+        if error := next(errors):
+            raise error
+
+    monkeypatch.setattr(outage, "check_engine", check)
+    monkeypatch.setattr(outage.time, "sleep", lambda _: None)
+    work, _ = failing(1, CancelledError())
+    assert outage.outlive_outages(work, settings, lambda line: None) == 2
+    assert next(errors, "all looked at") == "all looked at"
 
 
 def test_other_errors_and_the_ninth_outage_are_raised(settings: Settings) -> None:

@@ -41,7 +41,11 @@ def test_databases_are_made_once_and_kept_and_want_the_password(tmp_path: Path) 
     for parent in tmp_path.parents[:2]:
         parent.chmod(0o755)  # PostgreSQL's account has to pass
     settings = load_settings(home=tmp_path / "home", device="cpu")
+    half = settings.home / "postgres" / "data.new"  # of a first start that was killed
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("15\n")
     cluster = postgres.open_cluster(settings)
+    assert not half.exists()
     assert stat.S_IMODE(cluster.passfile.stat().st_mode) == 0o600
     for _ in range(2):  # the second start finds all as it was
         server = postgres.start(cluster, settings)

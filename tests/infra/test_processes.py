@@ -130,6 +130,25 @@ def test_lock_lets_one_in_at_a_time(tmp_path: Path) -> None:
     assert all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
 
 
+def test_waiting_for_a_lock_can_be_given_up(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def give_up() -> None:
+        said.append("asked")
+        if len(said) == 4:
+            raise InterruptedError
+
+    with (
+        processes.locked(tmp_path / "lock"),
+        pytest.raises(InterruptedError),
+        processes.locked(tmp_path / "lock", lambda: said.append("waits"), give_up),
+    ):
+        pass
+    assert said == ["waits", "asked", "asked", "asked"]
+    with processes.locked(tmp_path / "lock", lambda: said.append("waits")):
+        assert len(said) == 4
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_in_order(number: signal.Signals) -> None:
     program = (

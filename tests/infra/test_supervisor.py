@@ -95,6 +95,49 @@ def test_what_ends_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pyte
     supervisor.stop()
 
 
+def test_what_runs_but_does_not_answer_is_stopped_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = processes.wait_until_healthy
+    monkeypatch.setattr("infra.supervisor.LONGEST_PAUSE", 0.01)
+    alive, started = server_at(free_port(), tmp_path), []
+
+    def start() -> processes.Server:
+        if len(started) == 1:
+            command, url = [sys.executable, "-c", "import time; time.sleep(600)"], "tcp://127.0.0.1:1"
+            server = processes.start(
+                "page server", command, environment=os.environ, url=url, health=url, log=tmp_path / "page.log"
+            )
+        else:
+            server = alive()
+        started.append(server)
+        return server
+
+    supervisor = Supervisor(lambda line: None)
+    supervisor.start(Component(start)).process.kill()
+    started[0].process.wait()
+    monkeypatch.setattr("infra.supervisor.processes.wait_until_healthy", lambda server: waited(server, timeout=0.5))
+    supervisor._revive(0)
+    assert started[1].process.poll() is not None
+    monkeypatch.setattr("infra.supervisor.processes.wait_until_healthy", lambda server: waited(server))
+    supervisor._revive(0)
+    assert processes.answers(started[2].url)
+    supervisor.stop()
+
+
+def test_what_was_started_is_stopped_where_the_next_cannot_be(tmp_path: Path) -> None:
+    def missing() -> processes.Server:
+        raise OSError("no such program")
+
+    supervisor = Supervisor(lambda line: None)
+    started: list[processes.Server] = []
+    first = server_at(free_port(), tmp_path)
+    with pytest.raises(OSError, match="no such program"):
+        supervisor.start_all([Component(lambda: started.append(first()) or started[0]), Component(missing)])
+    supervisor.stop()
+    assert started[0].process.poll() is not None
+
+
 def test_start_that_fails_is_said_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "raise SystemExit(7)"]
     component = Component(
