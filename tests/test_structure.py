@@ -66,7 +66,7 @@ def test_a_room_imports_no_room_further_down() -> None:
 def test_the_rooms_do_not_import_the_thin_tasks() -> None:
     thin = tuple(f"tasks.{path.stem}" for path in (HOUSE / "tasks").glob("*.py") if path.stem not in ("__init__",))
     paths = python_files(*(f"tasks/{room}" for room in METHOD_ROOMS))
-    assert offences(paths, thin, allowed=("tasks.errors",)) == []
+    assert offences(paths, thin, allowed=("tasks.errors", "tasks.printable", "tasks.temporary_path")) == []
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

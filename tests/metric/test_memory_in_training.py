@@ -159,7 +159,7 @@ def test_epochs_before_memory_ran_out_for_good_are_kept(
     limited(BATCH)  # on a whole GPU
     reports: list[EpochReport] = []
     result = train_node(job(tmp_path / "k", options), badge, reports.append)
-    assert [report.epoch for report in reports] == [2, 3]
+    assert [report.epoch for report in reports if not report.earlier] == [2, 3]
     # The epoch that was not finished has left no trace.
     assert (result.checkpoint_sha256, result.micro_batch) == (expected.checkpoint_sha256, BATCH)
 

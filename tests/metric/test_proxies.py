@@ -93,4 +93,9 @@ def test_a_loss_without_parameters_leaves_no_file(
     train_node(
         NodeJob(node="badge", key="k", folder=tmp_path, options=replace(options, epochs=1)), badge, lambda _: None
     )
-    assert {path.name for path in tmp_path.iterdir()} == {"best.safetensors", "embeddings.safetensors", "result.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "best.safetensors",
+        "embeddings.safetensors",
+        "epochs.json",
+        "result.json",
+    }
