@@ -1,6 +1,7 @@
 """The pods that a cluster file becomes, down to what Dask's operator makes of them, without a Kubernetes."""
 
 import shutil
+import sysconfig
 import threading
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_every_command_exists(tmp_path: Path) -> None:
     cluster, more = kubernetes_specs(example(tmp_path), HOME, "heml-1")
     commands = [container(part)["args"][:2] for part in (*cluster["spec"].values(), *more.values()) if part]
     assert commands == [["dask", "worker"], ["dask", "scheduler"], ["dask", "worker"]]
-    assert shutil.which("dask")
+    assert shutil.which("dask", path=sysconfig.get_path("scripts"))
 
 
 def test_all_workers_see_the_home(tmp_path: Path) -> None:
