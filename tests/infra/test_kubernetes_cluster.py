@@ -11,6 +11,7 @@ import pytest
 import yaml
 from dask_kubernetes.operator.controller import controller
 from jsonschema import Draft202012Validator
+from kr8s._api import Api
 
 from infra import kubernetes_cluster as module
 from infra.cluster_file import KubernetesFile, read_cluster_file
@@ -231,6 +232,7 @@ def test_where_no_kubernetes_answers_it_is_said(
         path.write_text(yaml.safe_dump(content))
     monkeypatch.setenv("KUBECONFIG", str(path))
     monkeypatch.setenv("HOME", str(tmp_path))
+    Api._instances.clear()  # kr8s gives the client of an earlier test again, as long as something still holds it
     with pytest.raises(InputError, match=f"starts no Dask cluster in the namespace heml: {message}") as caught:
         kubernetes_cluster(example(tmp_path), load_settings(home=tmp_path, device="cpu"))
     assert "\n" not in str(caught.value)
