@@ -22,6 +22,7 @@ Absent = Annotated[str, typer.Option(help="images without the part: skip or blan
 Averaging = Annotated[str, typer.Option(help="a parent's start: equal, area or precision")]
 Augmentation = Annotated[str, typer.Option(help="of training pictures: none, mirror or full")]
 Epochs = Annotated[int, typer.Option(help="at most")]
+CombinedEpochs = Annotated[int | None, typer.Option(help="at most, of a combined node; else as many as a leaf")]
 Patience = Annotated[int, typer.Option(help="epochs without a better held-out P@K before it stops")]
 Batch = Annotated[int, typer.Option(help="images a step")]
 LearningRate = Annotated[float, typer.Option(help="of AdamW")]

@@ -71,6 +71,7 @@ def node_identity(
         InputError: the weights to start from are a file that cannot be read.
     """
     training = training_values(options)
+    del training["combined_epochs"]  # a combined node's own `epochs` say it
     if not children:
         del training["averaging"]
     return {
@@ -95,7 +96,7 @@ def avsl_identity(class_ids: tuple[int, ...] | None, store_digest: str, options:
         InputError: the weights to start from are a file that cannot be read.
     """
     training = training_values(options)
-    del training["averaging"], training["loss"]
+    del training["averaging"], training["combined_epochs"], training["loss"]
     return {
         "method": "avsl",
         "class_ids": class_ids,

@@ -33,6 +33,7 @@ class TrainingOptions:
         averaging: how a combined node weighs its children.
         augmentation: what is done to training pictures at random.
         epochs: of training, at most.
+        combined_epochs: of a combined node's, which starts from its children's weights; None: as many as a leaf's.
         patience: epochs without a better held-out mean of P@1, P@2 and P@8 after which training stops.
         batch: images a step, an equal share of each class.
         learning_rate: AdamW's, at the start of a cosine to 0.
@@ -53,6 +54,7 @@ class TrainingOptions:
     averaging: AveragingWeights = "equal"
     augmentation: Augmentation = "mirror"
     epochs: int = 12
+    combined_epochs: int | None = None
     patience: int = 5
     batch: int = 64
     learning_rate: float = 3e-4
@@ -83,6 +85,8 @@ class TrainingOptions:
         for name, least in minimum.items():
             if getattr(self, name) < least:
                 raise InputError(f"{name} needs to be at least {least}; got {getattr(self, name)}")
+        if self.combined_epochs is not None and self.combined_epochs < 1:
+            raise InputError(f"combined_epochs needs to be at least 1; got {self.combined_epochs}")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
             raise InputError(
                 f"learning_rate needs to be > 0 and weight_decay >= 0; got {self.learning_rate}, {self.weight_decay}"

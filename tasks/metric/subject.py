@@ -75,7 +75,10 @@ class Subject:
 def node_subject(node: TreeNode, store: SegmentStore, options: TrainingOptions) -> Subject:
     """A node of the tree; `options` are the tree's."""
     class_ids = node.class_ids(store.classes)
-    return Subject(name=node.name, class_ids=class_ids, options=node_options(options, class_ids, store))
+    own = node_options(options, class_ids, store)
+    if node.children and options.combined_epochs is not None:
+        own = replace(own, epochs=options.combined_epochs)
+    return Subject(name=node.name, class_ids=class_ids, options=own)
 
 
 def shape_control(leaf: TreeNode, store: SegmentStore, options: TrainingOptions) -> Subject:

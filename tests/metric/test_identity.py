@@ -54,9 +54,11 @@ def test_a_key_is_32_hexadecimal_digits_and_stays() -> None:
 
 
 def test_every_option_changes_a_parent_s_key() -> None:
-    assert set(OTHER) == {field.name for field in fields(TrainingOptions)}
+    # How many epochs combined nodes have is among their own options' `epochs` (`node_subject`).
+    assert {*OTHER, "combined_epochs"} == {field.name for field in fields(TrainingOptions)}
     keys = {parent_key(["x", "y"])} | {parent_key(["x", "y"], **{name: value}) for name, value in OTHER.items()}
     assert len(keys) == 1 + len(OTHER)
+    assert parent_key(["x", "y"], combined_epochs=1) == parent_key(["x", "y"])
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -88,7 +90,7 @@ def test_an_identity_is_plain_values_that_hold_the_code_s_version() -> None:
     values = node_identity((3,), "d", OPTIONS, [])
     assert json.loads(json.dumps(values))["code"] == code_version()
     training = asdict(OPTIONS)
-    del training["averaging"]
+    del training["averaging"], training["combined_epochs"]
     assert values["training"] == training
 
 

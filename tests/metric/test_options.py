@@ -39,6 +39,7 @@ def test_options_are_plain_values_that_cannot_be_changed() -> None:
         ({"embedding": 1}, "embedding needs to be at least 2; got 1"),
         ({"size": 15}, "size needs to be at least 16; got 15"),
         ({"epochs": 0}, "epochs needs to be at least 1; got 0"),
+        ({"combined_epochs": 0}, "combined_epochs needs to be at least 1; got 0"),
         ({"patience": 0}, "patience needs to be at least 1; got 0"),
         ({"batch": 3}, "batch needs to be at least 4; got 3"),
         ({"threads": 0}, "threads needs to be at least 1; got 0"),

@@ -40,6 +40,21 @@ def test_a_node_s_framing_and_size_are_its_own(
     assert node_subject(tree["spot"], store, large).options.framing == "crop"
 
 
+def test_a_combined_node_may_have_fewer_epochs(
+    tree: SegmentTree, store: SegmentStore, options: TrainingOptions
+) -> None:
+    few = replace(options, combined_epochs=1)
+    assert {node.name: node_subject(node, store, few).options.epochs for node in tree.nodes} == {
+        "body": 4, "badge": 4, "spot": 4, "figure": 1, "root": 1
+    }  # fmt: skip
+
+    def keys(name: str, children: list[str]) -> set[str]:
+        return {node_subject(tree[name], store, own).key(store, children) for own in (options, few)}
+
+    assert len(keys("badge", [])) == 1
+    assert len(keys("figure", ["x", "y"])) == 2
+
+
 def test_the_shape_control_sees_the_mask_where_the_leaf_sees_the_photo(
     tree: SegmentTree, store: SegmentStore, options: TrainingOptions, decoded: Path
 ) -> None:
