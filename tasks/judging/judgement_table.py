@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from tasks.explanation.table import Table, difference_cell, with_interval
 from tasks.judging.judge import AVSL, MEASURES, SANITY_PAIRS, Judged, best_of
-from tasks.judging.map_speed import MapSpeed, Ratio
+from tasks.judging.map_speed import MapSpeed
 from tasks.judging.sanity import PASSES_BELOW
+from tasks.paired_rounds import Ratio
 
 SFAM = "sfam"
 

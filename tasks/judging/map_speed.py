@@ -15,21 +15,9 @@ from tasks.judging.grad_cam_family import grad_cam_package
 from tasks.judging.layer_head import embeddings_of, normalised, stages_around
 from tasks.judging.similarity_target import CosineTarget
 from tasks.metric.model import EmbeddingModel
+from tasks.paired_rounds import Ratio, ratio_over
 
 ROUNDS = 9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ratio:
-    """How many times faster SFAM is, over the rounds.
-
-    Attributes:
-        median, low, high: of the rounds' ratios.
-    """
-
-    median: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,14 +121,10 @@ def maps_per_second(
         sfam=_speed(len(pictures), [similar for similar, _, _ in counted]),
         grad_cam=_speed(len(pictures), [targets + graded for _, targets, graded in counted]),
         grad_cam_targets_given=_speed(len(pictures), [graded for _, _, graded in counted]),
-        ratio=_ratio([(targets + graded) / similar for similar, targets, graded in counted]),
-        ratio_targets_given=_ratio([graded / similar for similar, _, graded in counted]),
+        ratio=ratio_over([(targets + graded) / similar for similar, targets, graded in counted]),
+        ratio_targets_given=ratio_over([graded / similar for similar, _, graded in counted]),
     )
 
 
 def _speed(maps: int, seconds: list[float]) -> float:
     return maps / statistics.median(seconds)
-
-
-def _ratio(ratios: list[float]) -> Ratio:
-    return Ratio(median=statistics.median(ratios), low=min(ratios), high=max(ratios))

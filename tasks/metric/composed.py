@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.metric.distances import DistanceTo, products_with
+from tasks.metric.distances import DistanceTo
 from tasks.metric.evaluation import Precision, evaluate_by
+from tasks.metric.product_distance import products_with
 
 
 @dataclass(frozen=True, kw_only=True)

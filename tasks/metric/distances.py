@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tasks.metric.product_distance import ProductDistance, products_with
+
 OwnDistance = Literal["squared_euclidean", "snr", "cosine"]
 DistanceTo = Callable[[Tensor], Tensor]
 """From rows [n, d] to the references that it was made for, made ready once: [n, m]."""
@@ -61,48 +63,43 @@ OWN_DISTANCES: dict[OwnDistance, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def snr_distance_to(y: Tensor) -> DistanceTo:
-    """`snr_distance` to y."""
-    variances = _variances_to(y)
+def snr_distance_to(y: Tensor) -> ProductDistance:
+    """`snr_distance` to y: `var(x - y) = var x - (2 cov(x, y) - var y)`, and the bracket is a product of two rows."""
+    centred, variance = _centred(_embeddings(y))
+    d = y.shape[1]
 
-    def distance(x: Tensor) -> Tensor:
-        var_x, var_y, var_difference = variances(x)
-        ratio = var_difference / var_x
-        return torch.where((var_x == 0) & (var_y == 0), torch.zeros_like(ratio), ratio).to(x.dtype)
+    def lift(x: Tensor) -> Tensor:
+        centred, variance = _centred(_embeddings(x, d))
+        return torch.cat([centred * (2 / d), torch.ones_like(variance), variance], dim=1)
 
-    return distance
+    def of_products(products: Tensor, lifted: Tensor) -> Tensor:
+        variance = lifted[:, -1:]
+        ratio = (variance - products).clamp(min=0) / variance
+        return torch.where((variance == 0) & (products == 0), 0.0, ratio)
+
+    references = torch.cat([centred, -variance, torch.zeros_like(variance)], dim=1)
+    return ProductDistance(references=references, lift=lift, of_products=of_products)
 
 
-def squared_euclidean_distance_to(y: Tensor) -> DistanceTo:
+def squared_euclidean_distance_to(y: Tensor) -> ProductDistance:
     """`squared_euclidean_distance` to y."""
-    distance = cosine_distance_to(y)
-    return lambda x: 2 * distance(x)
+    return ProductDistance(
+        references=_normalised(y), lift=_normalised, of_products=lambda products, _: (2 - 2 * products).clamp(0, 4)
+    )
 
 
-def cosine_distance_to(y: Tensor) -> DistanceTo:
+def cosine_distance_to(y: Tensor) -> ProductDistance:
     """`cosine_distance` to y."""
-    products = products_with(_normalised(y))
-    return lambda x: (1 - products(_normalised(x))).clamp(0, 2).to(x.dtype)
+    return ProductDistance(
+        references=_normalised(y), lift=_normalised, of_products=lambda products, _: (1 - products).clamp(0, 2)
+    )
 
 
-OWN_DISTANCES_TO: dict[OwnDistance, Callable[[Tensor], DistanceTo]] = {
+OWN_DISTANCES_TO: dict[OwnDistance, Callable[[Tensor], ProductDistance]] = {
     "squared_euclidean": squared_euclidean_distance_to,
     "snr": snr_distance_to,
     "cosine": cosine_distance_to,
 }
-
-
-def products_with(y: Tensor) -> Callable[[Tensor], Tensor]:
-    """`x @ y.T` as a function of x, each different row of y once: a product's last bit depends on its place.
-
-    Equal references are so at equal distances, and the rule for ties holds for them.
-    """
-    different, inverse = torch.unique(y.detach(), dim=0, return_inverse=True)
-    if len(different) == len(y):
-        return lambda x: x @ y.T
-    one_of_each = inverse.new_empty(len(different)).scatter_(0, inverse, torch.arange(len(y), device=y.device))
-    rows = y[one_of_each]
-    return lambda x: (x @ rows.T)[:, inverse]
 
 
 def _normalised(x: Tensor) -> Tensor:
@@ -112,19 +109,23 @@ def _normalised(x: Tensor) -> Tensor:
 
 def _variances_to(y: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
     """Of x: var x [n, 1], var y [1, m] and var(x - y) [n, m], from var x + var y - 2 cov(x, y)."""
-    given = list(y.shape)
-    if y.ndim != 2:
-        raise ValueError(f"distances need [n,d] and [m,d] with one d; got references {given}")
-    y, var_y = _centred(y)
+    d = y.shape[-1]
+    y, var_y = _centred(_embeddings(y))
     products = products_with(y)
 
     def variances(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        if x.ndim != 2 or x.shape[1] != y.shape[1]:
-            raise ValueError(f"distances need [n,d] and [m,d] with one d; got {list(x.shape)} and {given}")
-        x, var_x = _centred(x)
-        return var_x, var_y.T, (var_x + var_y.T - 2 * products(x) / x.shape[1]).clamp(min=0)
+        x, var_x = _centred(_embeddings(x, d))
+        return var_x, var_y.T, (var_x + var_y.T - 2 * products(x) / d).clamp(min=0)
 
     return variances
+
+
+def _embeddings(x: Tensor, dimensions: int | None = None) -> Tensor:
+    """x itself, if it has rows, of so many dimensions where they are given."""
+    if x.ndim != 2 or dimensions not in (None, x.shape[1]):
+        wanted = f"[n,{dimensions}], as the references are" if dimensions else "[n,d]"
+        raise ValueError(f"distances need rows {wanted}; got {list(x.shape)}")
+    return x
 
 
 def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,4 +134,5 @@ def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
     x = x - x.mean(dim=1, keepdim=True)
     variance = x.square().mean(dim=1, keepdim=True)
     # A row of equal values keeps a rounding error of the mean; it counts as no variance.
-    return x, torch.where(variance < 1e-30, 0, variance)
+    varies = variance >= 1e-30
+    return x * varies, variance * varies

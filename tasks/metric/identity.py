@@ -18,8 +18,9 @@ ROOMS = Path(__file__).parent.parent
 CODE = (
     *(f"metric/{name}.py" for name in (
         "angular_loss", "augment", "averaging", "batches", "distances", "efficientnet_lite", "evaluation", "fitting",
-        "input_scale", "learner", "losses", "micro_batches", "model", "precision", "resnet12", "seeding", "small_trunk",
-        "torchvision_trunks", "training", "training_data", "training_epoch", "trunks",
+        "input_scale", "learner", "losses", "micro_batches", "model", "precision", "product_distance", "resnet12",
+        "screening", "seeding", "small_trunk", "torchvision_trunks", "training", "training_data", "training_epoch",
+        "trunks",
     )),
     "metric/plan.py",
     "segments/compose.py",

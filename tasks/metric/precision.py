@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.metric.distances import DistanceTo
+from tasks.metric.screening import Screen
 
 DISTANCES_AT_ONCE = 1 << 23  # 64 MB of them
+SCREENED_SHARE = 4  # screened in float32, so many fit into a processor's cache
 
 
 def precision_per_query(
@@ -82,17 +84,23 @@ def precisions_among(
     m = len(reference_labels)
     for k in ks:
         _check_k(k, m - (own is not None))
-    rows = rows_at_once(m)
-    parts = [
-        _shares(
-            distance(queries[start : start + rows]),
-            query_labels[start : start + rows],
-            reference_labels,
-            ks,
-            None if own is None else own[start : start + rows],
-        )
-        for start in range(0, len(queries), rows)
-    ]
+    screen = Screen.of(distance, max(ks)) if ks else None
+
+    def of_block(some: slice) -> dict[int, Tensor]:
+        asked, labels, itself = queries[some], query_labels[some], None if own is None else own[some]
+        if screen is None:
+            return _shares(distance(asked), labels, reference_labels, ks, itself)
+        near = screen.candidates(asked, itself)
+        shares = _shares(near.distances, labels, reference_labels[near.places], ks, None)
+        if (unsure := ~near.certain).any():
+            itself = None if itself is None else itself[unsure]
+            for k, full in _shares(distance(asked[unsure]), labels[unsure], reference_labels, ks, itself).items():
+                shares[k][unsure] = full
+        return shares
+
+    rows = max(1, rows_at_once(m) // (1 if screen is None else SCREENED_SHARE))
+    starts = range(0, len(queries), rows)
+    parts = [of_block(slice(start, start + rows)) for start in starts]
     return {k: torch.cat([part[k] for part in parts]) if parts else torch.empty(0).double() for k in ks}
 
 
@@ -141,7 +149,7 @@ def bootstrap_interval(
 def _shares(
     rows: Tensor, query_labels: Tensor, reference_labels: Tensor, ks: Sequence[int], own: Tensor | None
 ) -> dict[int, Tensor]:
-    """K to shares, float64 [b], from float [b, m] and each query's own column, if it has one."""
+    """K to shares, float64 [b], from float [b, m], labels [m] or [b, m], and each query's own column, if it has one."""
     if torch.isnan(rows).any():
         raise ValueError("precision_at_k needs distances that are numbers; got NaN")
     if not ks:
@@ -150,7 +158,7 @@ def _shares(
         rows = rows.scatter(1, own[:, None], torch.inf)
     references = rows.shape[1] - (own is not None)
     nearest, places = rows.topk(min(max(ks) + 1, rows.shape[1]), dim=1, largest=False)
-    same = reference_labels[places] == query_labels[:, None]
+    same = reference_labels.expand_as(rows).gather(1, places) == query_labels[:, None]
     shares = {}
     for k in ks:
         shares[k] = same[:, :k].sum(dim=1).double() / k
@@ -160,8 +168,9 @@ def _shares(
             unclear |= nearest[:, k] == nearest[:, k - 1]
         if unclear.any():
             itself = None if own is None else own[unclear]
+            labels = reference_labels.expand_as(rows)[unclear]
             shares[k][unclear] = _expected(
-                rows[unclear], nearest[unclear, k - 1 : k], query_labels[unclear], reference_labels, k, itself
+                rows[unclear], nearest[unclear, k - 1 : k], query_labels[unclear], labels, k, itself
             )
     return shares
 

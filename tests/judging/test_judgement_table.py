@@ -4,7 +4,8 @@ import numpy as np
 
 from tasks.judging.judge import MEASURES, Judged, Sanity
 from tasks.judging.judgement_table import judgement_tables, speed_table
-from tasks.judging.map_speed import MapSpeed, Ratio
+from tasks.judging.map_speed import MapSpeed
+from tasks.paired_rounds import Ratio
 from tests.judging.test_judge import judged_of
 
 

@@ -6,8 +6,9 @@ import torch
 
 from tasks.errors import InputError
 from tasks.judging.attribution import PairBatch
-from tasks.judging.map_speed import Ratio, maps_per_second
+from tasks.judging.map_speed import maps_per_second
 from tasks.metric.model import EmbeddingModel
+from tasks.paired_rounds import Ratio
 
 # Seconds of SFAM, of embedding Grad-CAM's targets, and of Grad-CAM itself; the first round warms up.
 ROUNDS = [(9.0, 9.0, 9.0), (1.0, 0.5, 2.0), (2.0, 1.0, 4.0), (1.0, 2.0, 6.0)]

@@ -1,0 +1,135 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tasks.metric import screening
+from tasks.metric.composed import composed_distance_to
+from tasks.metric.distances import OWN_DISTANCES_TO, OwnDistance
+from tasks.metric.precision import precision_per_query, precisions_among
+from tasks.metric.product_distance import ProductDistance
+from tasks.metric.screening import Screen
+
+KS = [1, 2, 8]
+N = 1500
+
+
+def drawn(n: int, dimensions: int, seed: int = 0) -> Tensor:
+    return torch.randn(n, dimensions, generator=torch.Generator().manual_seed(seed))
+
+
+def labels_of(n: int, seed: int = 1) -> Tensor:
+    return torch.randint(0, 3, (n,), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("own_distance", OWN_DISTANCES_TO)
+def test_the_candidates_are_the_nearest_by_all_distances(own_distance: OwnDistance) -> None:
+    rows = drawn(N, 16)
+    distance = OWN_DISTANCES_TO[own_distance](rows)
+    screen = Screen.of(distance, 8)
+    assert screen is not None
+    own = torch.arange(200)
+    found = screen.candidates(rows[:200], own)
+    assert found.certain.all()
+    whole = distance(rows[:200]).scatter(1, own[:, None], torch.inf).numpy()
+    nearest = np.argsort(whole, axis=1, kind="stable")[:, :8]
+    np.testing.assert_array_equal(found.places[:, :8], nearest)
+    np.testing.assert_allclose(found.distances[:, :8], np.take_along_axis(whole, nearest, axis=1), atol=1e-7)
+
+
+@pytest.mark.parametrize("own_distance", OWN_DISTANCES_TO)
+@pytest.mark.parametrize("kind", ["apart", "near", "repeated", "one point", "no variance"])
+@pytest.mark.parametrize("itself", [True, False])
+def test_precision_is_that_of_all_distances(own_distance: OwnDistance, kind: str, itself: bool) -> None:
+    rows, labels = drawn(N, 6), labels_of(N)
+    if kind == "near":  # closer to each other than float32 can tell
+        rows = 1 + 1e-4 * rows
+    elif kind == "repeated":
+        rows = rows[torch.arange(N) % 40]
+    elif kind == "one point":
+        rows[100:] = rows[0]
+    elif kind == "no variance":
+        rows[::3] = 0.5
+    distance = OWN_DISTANCES_TO[own_distance](rows)
+    assert Screen.of(distance, 8) is not None
+    queries = slice(None) if itself else slice(0, 300)
+    asked, own = rows[queries], torch.arange(N) if itself else None
+    found = precisions_among(distance, asked, labels[queries], labels, KS, own=own)
+    for k in KS:
+        expected = precision_per_query(distance(asked), labels[queries], labels, k, exclude_self=itself)
+        torch.testing.assert_close(found[k], expected, rtol=0, atol=0)
+
+
+def test_what_float32_cannot_tell_apart_is_not_certain() -> None:
+    rows = 1 + 1e-5 * drawn(N, 6).double()
+    screen = Screen.of(OWN_DISTANCES_TO["cosine"](rows), 8)
+    assert screen is not None
+    assert not screen.candidates(rows[:50], torch.arange(50)).certain.any()
+
+
+def test_the_bound_holds_for_the_worst_error_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Float32's products are wrong by as much as the bound allows, in favour of what is farther."""
+    rows = drawn(N, 6)
+    distance = OWN_DISTANCES_TO["cosine"](rows)
+    screen = Screen.of(distance, 1)
+    assert screen is not None
+    exact = distance.references @ distance.references.T
+    exact.fill_diagonal_(-torch.inf)
+    two = exact.topk(2, dim=1).values
+    gaps = two[:, 0] - two[:, 1]
+    monkeypatch.setattr(screen, "error", 2 * gaps.max())
+    assert not screen.candidates(rows, torch.arange(N)).certain[int(gaps.argmax())]
+
+
+def test_only_many_finite_references_of_a_product_distance_are_screened() -> None:
+    few, rows = drawn(screening.LEAST_REFERENCES - 1, 4), drawn(N, 4)
+    make = OWN_DISTANCES_TO["cosine"]
+    assert Screen.of(make(few), 1) is None
+    assert Screen.of(composed_distance_to(rows), 1) is None
+    assert Screen.of(make(rows), N // screening.GROUP) is None
+    rows[7, 2] = torch.nan
+    assert Screen.of(make(rows), 1) is None
+    with pytest.raises(ValueError, match="got NaN"):
+        precisions_among(make(rows), rows[:5], labels_of(5), labels_of(N), [1])
+
+
+def test_a_query_that_is_no_number_is_refused() -> None:
+    rows = drawn(N, 4)
+    with pytest.raises(ValueError, match="got NaN"):
+        precisions_among(OWN_DISTANCES_TO["snr"](rows), torch.full((1, 4), torch.nan), labels_of(1), labels_of(N), [1])
+
+
+def test_coarse_products_are_not_trusted() -> None:
+    distance, before = OWN_DISTANCES_TO["cosine"](drawn(N, 4)), torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert Screen.of(distance, 1) is None
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_the_last_references_are_found_also_where_they_fill_no_group() -> None:
+    rows = drawn(screening.LEAST_REFERENCES + 1, 5)
+    distance = OWN_DISTANCES_TO["squared_euclidean"](rows)
+    screen = Screen.of(distance, 1)
+    assert screen is not None
+    query = 2 * rows[-1:]
+    found: Any = screen.candidates(query, None)
+    assert found.places[0, 0] == len(rows) - 1
+    assert found.certain.all()
+
+
+def test_a_product_distance_is_a_function_of_rows() -> None:
+    rows = drawn(5, 3)
+    distance = ProductDistance(
+        references=rows.double(), lift=lambda x: x.double(), of_products=lambda products, _: -products
+    )
+    got = distance(rows[:2])
+    assert got.dtype == torch.float32
+    for i in range(2):
+        for j in range(5):
+            assert got[i, j].item() == pytest.approx(
+                -sum(a * b for a, b in zip(rows[i].tolist(), rows[j].tolist(), strict=True))
+            )
