@@ -1,6 +1,6 @@
 """Precision@K: the mean share of a query's K nearest references that have its label (HEML section 1.5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.metric.distances import DistanceTo
-from tasks.metric.screening import Screen
+from tasks.metric.screening import QUERIES_AT_ONCE, Screen
 
 DISTANCES_AT_ONCE = 1 << 23  # 64 MB of them
-SCREENED_SHARE = 4  # screened in float32, so many fit into a processor's cache
 
 
 def precision_per_query(
@@ -84,24 +83,25 @@ def precisions_among(
     m = len(reference_labels)
     for k in ks:
         _check_k(k, m - (own is not None))
-    screen = Screen.of(distance, max(ks)) if ks else None
+    n = len(queries)
+    shares = {k: torch.empty(n, dtype=torch.float64, device=queries.device) for k in ks}
 
-    def of_block(some: slice) -> dict[int, Tensor]:
-        asked, labels, itself = queries[some], query_labels[some], None if own is None else own[some]
-        if screen is None:
-            return _shares(distance(asked), labels, reference_labels, ks, itself)
-        near = screen.candidates(asked, itself)
-        shares = _shares(near.distances, labels, reference_labels[near.places], ks, None)
-        if (unsure := ~near.certain).any():
-            itself = None if itself is None else itself[unsure]
-            for k, full in _shares(distance(asked[unsure]), labels[unsure], reference_labels, ks, itself).items():
-                shares[k][unsure] = full
-        return shares
+    def keep(asked: Tensor, found: Mapping[int, Tensor]) -> None:
+        for k in ks:
+            shares[k][asked] = found[k]
 
-    rows = max(1, rows_at_once(m) // (1 if screen is None else SCREENED_SHARE))
-    starts = range(0, len(queries), rows)
-    parts = [of_block(slice(start, start + rows)) for start in starts]
-    return {k: torch.cat([part[k] for part in parts]) if parts else torch.empty(0).double() for k in ks}
+    left = torch.arange(n, device=queries.device)
+    if ks and (screen := Screen.of(distance, max(ks))):
+        certain = []
+        for asked in torch.split(left, QUERIES_AT_ONCE):
+            near = screen.candidates(queries[asked], None if own is None else own[asked])
+            keep(asked, _shares(near.distances, query_labels[asked], reference_labels[near.places], ks, None))
+            certain.append(near.certain)
+        left = left[~torch.cat(certain)]
+    for asked in torch.split(left, rows_at_once(m)):
+        itself = None if own is None else own[asked]
+        keep(asked, _shares(distance(queries[asked]), query_labels[asked], reference_labels, ks, itself))
+    return shares
 
 
 def rows_at_once(references: int) -> int:

@@ -5,7 +5,6 @@ bounded below by the greatest error that float32 can have made (N. Higham, *Accu
 Algorithms*, 2002, section 3.1). A query whose K-th nearest lies clearly below that bound is done.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -14,6 +13,8 @@ from torch import Tensor
 from tasks.metric.product_distance import ProductDistance
 
 LEAST_REFERENCES = 1024  # of fewer, all distances are as quick
+QUERIES_AT_ONCE = 256
+REFERENCES_AT_ONCE = 1 << 14  # products of a block of queries with so many take 16 MB
 GROUP = 64  # neighbours of which only the largest product is looked at first
 SPARE = 2  # candidates beyond those that are asked for: one may be nearly as near as the last
 UNIT_ROUNDOFF = 2.0**-24  # of float32
@@ -42,14 +43,14 @@ class Screen:
     """
 
     def __init__(self, distance: ProductDistance, k: int) -> None:
-        references = distance.references
         self.distance, self.k = distance, k
-        self.m, dimensions = references.shape
-        padded = math.ceil(self.m / GROUP) * GROUP
-        self.rows = references.new_zeros(padded, dimensions, dtype=torch.float32)
-        self.rows[: self.m] = references.float()
+        self.tiles = [
+            distance.references[start : start + REFERENCES_AT_ONCE].float()
+            for start in range(0, len(distance.references), REFERENCES_AT_ONCE)
+        ]
         # Rounding of both factors and of each sum, relative to the lengths' product; twice that, for good measure.
-        self.error = 2 * (dimensions + 2) * UNIT_ROUNDOFF * references.norm(dim=1).max()
+        roundings = distance.references.shape[1] + 2
+        self.error = 2 * roundings * UNIT_ROUNDOFF * distance.references.norm(dim=1).max()
 
     @classmethod
     def of(cls, distance: object, k: int) -> "Screen | None":
@@ -57,7 +58,7 @@ class Screen:
         if not isinstance(distance, ProductDistance) or torch.get_float32_matmul_precision() != "highest":
             return None
         references = distance.references
-        many = len(references) >= max(LEAST_REFERENCES, GROUP * (k + SPARE))
+        many = len(references) >= LEAST_REFERENCES and k + SPARE < len(references)
         return cls(distance, k) if many and bool(torch.isfinite(references).all()) else None
 
     def candidates(self, queries: Tensor, own: Tensor | None) -> Candidates:
@@ -68,19 +69,35 @@ class Screen:
             own: int64 [n], each query's own place, which is left out; None where they are others.
         """
         lifted = self.distance.lift(queries)
-        products = lifted.float() @ self.rows.T
-        products[:, self.m :] = -torch.inf
-        if own is not None:
-            products.scatter_(1, own[:, None], -torch.inf)
-        count = self.k + SPARE
-        # The largest products are in the groups with the largest maxima.
-        groups = products.view(len(products), -1, GROUP).amax(dim=2).topk(count, dim=1, sorted=False).indices
-        places = (groups[:, :, None] * GROUP + torch.arange(GROUP, device=products.device)).flatten(1)
-        largest = products.gather(1, places).topk(count, dim=1)
-        places = places.gather(1, largest.indices)
+        rows, count = lifted.float(), self.k + SPARE
+        found = []
+        for number, tile in enumerate(self.tiles):
+            products, first = rows @ tile.T, number * REFERENCES_AT_ONCE
+            if own is not None:
+                here = ((own >= first) & (own < first + len(tile))).nonzero()[:, 0]
+                products[here, own[here] - first] = -torch.inf
+            values, places = _largest(products, count)
+            found.append((values, places + first))
+        values, chosen = torch.cat([values for values, _ in found], dim=1).topk(count, dim=1)
+        places = torch.cat([places for _, places in found], dim=1).gather(1, chosen)
         exact = (lifted[:, None] * self.distance.references[places]).sum(dim=2)
         distances, order = self.distance.of_products(exact, lifted).to(queries.dtype).sort(dim=1)
-        greatest = largest.values[:, -1:].double() + self.error * lifted.norm(dim=1, keepdim=True)
+        greatest = values[:, -1:].double() + self.error * lifted.norm(dim=1, keepdim=True)
         beyond = self.distance.of_products(greatest, lifted).to(queries.dtype)
         certain = (distances[:, self.k - 1] < beyond[:, 0]) & torch.isfinite(distances).all(dim=1)
         return Candidates(places=places.gather(1, order), distances=distances, certain=certain)
+
+
+def _largest(products: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The largest of each row, float [n, m], and their places, [n, count] each; all of a row that has no more."""
+    n, m = products.shape
+    whole = m // GROUP * GROUP
+    if m <= count or whole < count * GROUP:
+        return products.topk(min(count, m), dim=1)
+    # They are in the groups with the largest maxima, or in the rest that fills no group.
+    groups = products[:, :whole].reshape(n, -1, GROUP).amax(dim=2).topk(count, dim=1, sorted=False).indices
+    members = (groups[:, :, None] * GROUP + torch.arange(GROUP, device=products.device)).flatten(1)
+    rest = torch.arange(whole, m, device=products.device).expand(n, -1)
+    places = torch.cat([members, rest], dim=1)
+    values, chosen = products.gather(1, places).topk(count, dim=1)
+    return values, places.gather(1, chosen)
