@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,19 +21,12 @@ from tasks.segments.store import open_store
 from tasks.segments.tree import parse_tree
 from tasks.study.paper import paper_study
 from tasks.study.row_result import RowResult, read_rows, write_row
-from tasks.study.rows import ROWS, Method, StudyRow
-from tasks.study.step_cost import StepCost, step_cost
+from tasks.study.rows import ROWS, StudyRow
+from tasks.study.step_cost import PUBLISHED, StepCost, step_cost
 from tasks.study.summary import summarise_baseline, summarise_tree
 from tasks.study.tables import study_tables
 from tasks.temporary_path import temporary_path
 from tasks.training_run import TrainingRun
-
-# The published settings: AVSL's own; HEML's paper names none, so the common metric-learning example's (our reading).
-PUBLISHED: dict[Method, Callable[[TrainingOptions], TrainingOptions]] = {
-    "heml": lambda options: replace(options, trunk="resnet18", size=224, batch=64),
-    "traditional": lambda options: replace(options, trunk="resnet18", size=224, batch=64),
-    "avsl": lambda options: replace(options, trunk="resnet50", size=224, batch=180),
-}
 
 
 def row_key(row: StudyRow, run: TrainingRun) -> str:

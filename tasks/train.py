@@ -17,14 +17,13 @@ from tasks.artifacts import ProgressArtifact, post_markdown
 from tasks.errors import Stopped
 from tasks.explanation.markdown import markdown_text
 from tasks.explanation.node_sheet import write_node_sheet
-from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.model import load_model
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.options import TrainingOptions
 from tasks.metric.out_of_memory import memory_checked
-from tasks.metric.plan import averaging_weights
+from tasks.metric.plan import starting_weights
 from tasks.metric.subject import Subject, node_subject
 from tasks.metric.training_data import TrainingData
 from tasks.node_tracking import close_finished, close_run, open_run
@@ -125,10 +124,7 @@ def _train(
 ) -> NodeResult:
     """Train with metrics tracked and progress shown, then track what is kept."""
     options = job.options
-    trained = [child for child in children if child.status == "trained"]
-    if trained:
-        states = [load_checkpoint(child.checkpoint, child.checkpoint_sha256) for child in trained]
-        job = replace(job, start=average_weights(states, averaging_weights(trained, options.averaging)))
+    job = replace(job, start=starting_weights(children, options))
     progress = ProgressArtifact(artifact_key("progress", job.node), f"epochs of {job.node}")
 
     def on_epoch(report: EpochReport) -> None:

@@ -12,14 +12,10 @@ from hypothesis import settings
 
 from infra.prefect_server import prefect_server as running_prefect_server
 from infra.settings import Settings, load_settings
-from tasks.metric.averaging import average_weights
-from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.decision import TreeDecision, decide
-from tasks.metric.node_job import NodeJob
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
-from tasks.metric.plan import averaging_weights
-from tasks.metric.subject import node_subject
+from tasks.metric.train_here import train_here
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree, write_trained_tree
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.source import Split
@@ -118,23 +114,6 @@ def write_drawings(
     return open_store(folder)
 
 
-def train_all(
-    tree: SegmentTree, store: SegmentStore, options: TrainingOptions, nodes: Path, decoded: Path
-) -> dict[str, NodeResult]:
-    """Train a tree's nodes one after the other, as tasks/train.py does with Prefect."""
-    results: dict[str, NodeResult] = {}
-    for node in tree.nodes:
-        subject = node_subject(node, store, options)
-        children = [results[child] for child in node.children]
-        key = subject.key(store, [child.checkpoint_sha256 for child in children])
-        trained = [child for child in children if child.status == "trained"]
-        states = [load_checkpoint(child.checkpoint, child.checkpoint_sha256) for child in trained]
-        start = average_weights(states, averaging_weights(trained, options.averaging)) if trained else None
-        job = NodeJob(node=node.name, key=key, folder=nodes / key, options=subject.options, start=start)
-        results[node.name] = subject.train(job, subject.data(store, decoded), lambda _: None)
-    return results
-
-
 @dataclass(frozen=True, kw_only=True)
 class Grown:
     """A tree trained on the drawings, and all that it came from."""
@@ -158,7 +137,7 @@ def make_store() -> Callable[..., SegmentStore]:
 @pytest.fixture(scope="session")
 def train_tree() -> Callable[..., dict[str, NodeResult]]:
     """Trains a tree node by node, without Prefect."""
-    return train_all
+    return train_here
 
 
 @pytest.fixture(scope="session")
@@ -195,7 +174,7 @@ def grown(
 ) -> Grown:
     """The tree trained on the drawings. Not to be written to."""
     home = tmp_path_factory.mktemp("grown")
-    results = train_all(tree, store, options, home / "nodes", decoded)
+    results = train_here(tree, store, options, home / "nodes", decoded)
     decisions = decide(tree, store, results, "squared_euclidean")
     write_trained_tree(home / "model", tree, store, options, results, decisions, "auto", {"additive": None})
     return Grown(

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tasks.metric.averaging import AveragingWeights
+from torch import Tensor
+
+from tasks.metric.averaging import AveragingWeights, average_weights
+from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.node_result import NodeResult, finished_result
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import node_subject
@@ -50,6 +53,19 @@ def averaging_weights(children: Sequence[NodeResult], averaging: AveragingWeight
     else:
         weights = [1.0] * len(children)
     return weights if sum(weights) > 0 else [1.0] * len(children)
+
+
+def starting_weights(children: Sequence[NodeResult], options: TrainingOptions) -> dict[str, Tensor] | None:
+    """Average of the trained children's weights; None where there is none, as for a leaf.
+
+    Raises:
+        InputError: a checkpoint is not what its result says.
+    """
+    trained = [child for child in children if child.status == "trained"]
+    if not trained:
+        return None
+    states = [load_checkpoint(child.checkpoint, child.checkpoint_sha256) for child in trained]
+    return average_weights(states, averaging_weights(trained, options.averaging))
 
 
 def untrainable_leaves(

@@ -12,7 +12,7 @@ from torch import Tensor
 from tasks.errors import InputError
 from tasks.metric.batches import held_out
 from tasks.metric.options import Absent, TrainingOptions
-from tasks.segments.compose import Fill, compose, present, silhouettes
+from tasks.segments.compose import Fill, compose, silhouettes
 from tasks.segments.decoded import DecodedSplit, decode
 from tasks.segments.extent import part_area
 from tasks.segments.source import SPLITS, Split
@@ -96,12 +96,9 @@ class TrainingData:
 
 def node_view(data: DecodedSplit, class_ids: tuple[int, ...] | None, fill: Fill, absent: Absent) -> NodeView:
     """A split as a node sees it: with `absent` "skip" only the images that have one of its segments."""
-    used = np.ones(len(data), dtype=np.bool_)
-    if absent == "skip" and class_ids is not None:
-        for start in range(0, len(data), 1024):
-            label_maps = torch.from_numpy(data.label_maps[start : start + 1024].copy())
-            used[start : start + 1024] = present(label_maps, class_ids).numpy()
-    return NodeView(data=data, class_ids=class_ids, fill=fill, indices=np.flatnonzero(used))
+    every = absent == "blank" or class_ids is None
+    used = np.arange(len(data)) if every else np.flatnonzero(data.present[:, list(class_ids or ())].any(axis=1))
+    return NodeView(data=data, class_ids=class_ids, fill=fill, indices=used)
 
 
 def split_view(

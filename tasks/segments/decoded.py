@@ -8,18 +8,19 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.segments.compose import N_CLASSES
 from tasks.segments.framing import frame
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 from tasks.temporary_path import temporary_path
 
-DECODED_VERSION = 3
+DECODED_VERSION = 4
 CropTo = tuple[int, ...] | None  # class ids of the part that pictures are cropped to; None: whole pictures
 _DECODING = threading.Lock()  # threads of one process wait for the first of them
 
@@ -43,6 +44,7 @@ class DecodedSplit:
     Attributes:
         images: uint8 [n, 3, size, size], memory-mapped.
         label_maps: uint8 [n, size, size], memory-mapped.
+        present: bool [n, 256], memory-mapped: which class ids each label map has (`classes_present`).
         labels: int64 [n], index into `label_names`.
         label_names: all labels of the store: those of the training split, sorted, then those of validation alone.
         image_ids: n names.
@@ -52,6 +54,7 @@ class DecodedSplit:
 
     images: NDArray[np.uint8]
     label_maps: NDArray[np.uint8]
+    present: NDArray[np.bool_]
     labels: NDArray[np.int64]
     label_names: tuple[str, ...]
     image_ids: tuple[str, ...]
@@ -86,9 +89,14 @@ def decode(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: 
     rows = json.loads((target / "rows.json").read_text(encoding="utf-8"))
     names = tuple(rows["label_names"])
     index = {name: number for number, name in enumerate(names)}
+    images, label_maps, present = (
+        np.load(target / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        for name in ("images", "label_maps", "present")
+    )
     return DecodedSplit(
-        images=np.load(target / "images.npy", mmap_mode="r", allow_pickle=False),
-        label_maps=np.load(target / "label_maps.npy", mmap_mode="r", allow_pickle=False),
+        images=images,
+        label_maps=label_maps,
+        present=present,
         labels=np.array([index[label] for label in rows["labels"]], dtype=np.int64),
         label_names=names,
         image_ids=tuple(rows["image_ids"]),
@@ -117,6 +125,12 @@ def decode_once(store: SegmentStore, split: Split, size: int, folder: Path, crop
             _write(store, split, size, missing)
 
 
+def classes_present(label_map: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which class ids a label map has, bool [256]."""
+    present: NDArray[np.bool_] = np.bincount(label_map.ravel(), minlength=N_CLASSES) > 0
+    return present
+
+
 def _target(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: CropTo) -> Path:
     crop = "" if crop_to is None else "-crop-" + hashlib.sha256(bytes(crop_to)).hexdigest()[:16]
     return folder / f"{store.digest[:16]}-{size}px{crop}-v{DECODED_VERSION}" / split
@@ -134,12 +148,14 @@ def _write(store: SegmentStore, split: Split, size: int, targets: Mapping[CropTo
             arrays[crop_to] = (
                 _array(folder / "images.npy", (n, 3, size, size)),
                 _array(folder / "label_maps.npy", (n, size, size)),
+                _array(folder / "present.npy", (n, N_CLASSES), np.bool_),
             )
         image_ids, labels, groups, synthetic = [], [], [], []
         for i, row in enumerate(store.iterate(split)):
             image, label_map = decode_image(row.image, row.image_id), decode_label_map(row.mask, row.image_id)
-            for crop_to, (images, label_maps) in arrays.items():
+            for crop_to, (images, label_maps, present) in arrays.items():
                 images[i], label_maps[i] = frame(image, label_map, crop_to, "full" if crop_to is None else "crop", size)
+                present[i] = classes_present(label_maps[i])
             image_ids.append(row.image_id)
             labels.append(row.label)
             groups.append(row.group)
@@ -149,9 +165,9 @@ def _write(store: SegmentStore, split: Split, size: int, targets: Mapping[CropTo
         label_names = [*sorted(of_split[0]), *sorted(of_split[1] - of_split[0])]
         rows = {"image_ids": image_ids, "labels": labels, "groups": groups, "label_names": label_names}
         rows["synthetic"] = synthetic
-        for crop_to, (images, label_maps) in arrays.items():
-            images.flush()
-            label_maps.flush()
+        for crop_to, written in arrays.items():
+            for array in written:
+                array.flush()
             (temporary[crop_to] / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
             _rename(temporary[crop_to], targets[crop_to])
     finally:
@@ -167,8 +183,8 @@ def _rename(folder: Path, target: Path) -> None:
             raise
 
 
-def _array(path: Path, shape: Sequence[int]) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=tuple(shape))
+def _array(path: Path, shape: Sequence[int], dtype: type[np.generic] = np.uint8) -> np.memmap[Any, Any]:
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
     # Now, for where a disk is full a write to mapped memory ends the process.
     with path.open("r+b") as file:
         try:

@@ -7,7 +7,8 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -21,6 +22,12 @@ from tasks.metric.training import NodeLearner
 from tasks.study.rows import Method
 
 LABELS = 2
+# The published settings: AVSL's own; HEML's paper names none, so the common metric-learning example's (our reading).
+PUBLISHED: dict[Method, Callable[[TrainingOptions], TrainingOptions]] = {
+    "heml": lambda options: replace(options, trunk="resnet18", size=224, batch=64),
+    "traditional": lambda options: replace(options, trunk="resnet18", size=224, batch=64),
+    "avsl": lambda options: replace(options, trunk="resnet50", size=224, batch=180),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ def view_of(labels: list[int], indices: list[int] | None = None) -> NodeView:
     data = DecodedSplit(
         images=images,
         label_maps=np.ones((n, 16, 16), dtype=np.uint8),
+        present=np.tile(np.arange(256) == 1, (n, 1)),
         labels=np.array(labels, dtype=np.int64),
         label_names=("day", "night"),
         image_ids=tuple(f"photo {i}" for i in range(n)),

@@ -25,6 +25,7 @@ def test_a_decoded_split_is_the_store_s_pictures_in_order(store: SegmentStore, t
     for i, row in enumerate(rows):
         np.testing.assert_array_equal(data.images[i], decode_image(row.image, "x"))
         np.testing.assert_array_equal(data.label_maps[i], decode_label_map(row.mask, "x"))
+        assert np.flatnonzero(data.present[i]).tolist() == np.unique(data.label_maps[i]).tolist()
     assert data.image_ids == tuple(row.image_id for row in rows)
     assert data.groups == tuple(row.group for row in rows)
     assert data.label_names == ("day", "night")
@@ -55,13 +56,14 @@ def test_crops_are_kept_beside_the_whole_pictures(store: SegmentStore, tmp_path:
                 (data.images[i], data.label_maps[i]), frame(image, label_map, class_ids, "crop", 24), strict=True
             ):
                 np.testing.assert_array_equal(got, expected)
+            assert set(np.flatnonzero(data.present[i])) == set(data.label_maps[i].ravel().tolist())
         assert (data.image_ids, data.groups) == (whole.image_ids, whole.groups)
     np.testing.assert_array_equal(decode(store, "train", 24, tmp_path).images, whole.images)
 
 
 def test_the_arrays_are_memory_mapped_and_cannot_be_written(store: SegmentStore, decoded: Path) -> None:
     data = decode(store, "train", 32, decoded)
-    for array in (data.images, data.label_maps):
+    for array in (data.images, data.label_maps, data.present):
         assert isinstance(array, np.memmap)
         assert not array.flags.writeable
     assert (data.images.shape, data.label_maps.shape) == ((40, 3, 32, 32), (40, 32, 32))

@@ -1,0 +1,121 @@
+"""A whole tree beside one model on full images: time and P@1 (HEML, Table II; "traditional" there)."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tasks.bench.bench_row import BenchRow
+from tasks.bench.bench_setting import BenchSetting
+from tasks.metric.decision import decide
+from tasks.metric.losses import loss_family
+from tasks.metric.node_job import EpochReport, NodeJob
+from tasks.metric.node_result import NodeResult
+from tasks.metric.options import TrainingOptions
+from tasks.metric.subject import traditional_baseline
+from tasks.metric.train_here import train_here
+from tasks.paired_rounds import Ratio
+from tasks.segments.store import SegmentStore
+from tasks.segments.tree import SegmentTree
+
+PAPER_RATIO = 1.67  # CelebA; 1.75 and 2.5 for the other two studies (HEML, Table II)
+PART = "a whole tree"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeTreeBench:
+    """A tree and the traditional model, trained on the same images, one after the other on one core or GPU.
+
+    Attributes:
+        setting: of the benchmark.
+        store: the images.
+        tree: the tree.
+        options: of its training.
+        traditional_epochs: at most, of the traditional model's; it stops early as nodes do.
+    """
+
+    setting: BenchSetting
+    store: SegmentStore
+    tree: SegmentTree
+    options: TrainingOptions
+    traditional_epochs: int
+
+    @property
+    def nodes(self) -> Path:
+        """Folder of the nodes' results."""
+        return self.setting.folder / "nodes"
+
+    def rows(self) -> Iterator[BenchRow]:
+        """Time beside the traditional model's to its best, P@1 beside that best, and beside its best in as much."""
+        best = self._traditional(self.traditional_epochs, self.options.patience)
+        results = train_here(self.tree, self.store, self.options, self.nodes, self.setting.folder / "decoded")
+        seconds = sum(result.seconds for result in results.values())
+        tree = self._precision(results)
+        against = f"traditional to its best, epoch {best.epochs} of {self.traditional_epochs} at most"
+        yield self._row(against, "training time", seconds / best.seconds, f"{seconds:.0f} s", f"{best.seconds:.0f} s")
+        yield self._row(against, "P@1", tree / best.precision, _percent(tree), _percent(best.precision))
+        epochs = max(1, round(seconds / best.seconds_an_epoch))
+        equal = self._traditional(epochs, epochs)
+        against = f"traditional in the same time, {epochs} epochs"
+        yield self._row(against, "P@1", tree / equal.precision, _percent(tree), _percent(equal.precision))
+
+    def _traditional(self, epochs: int, patience: int) -> "_Traditional":
+        options = replace(self.options, epochs=epochs, patience=patience)
+        subject, ended = traditional_baseline(options), [time.perf_counter()]
+
+        def on_epoch(_: EpochReport) -> None:
+            ended.append(time.perf_counter())
+
+        key = subject.key(self.store)
+        data = subject.data(self.store, self.setting.folder / "decoded")
+        job = NodeJob(node=subject.name, key=key, folder=self.nodes / key, options=subject.options)
+        ended[0] = time.perf_counter()
+        result = subject.train(job, data, on_epoch)
+        precision = result.precision.at[1]
+        assert precision is not None
+        return _Traditional(
+            epochs=result.best_epoch + 1,
+            seconds=ended[result.best_epoch + 1] - ended[0],
+            seconds_an_epoch=(ended[-1] - ended[0]) / result.epochs,
+            precision=precision,
+        )
+
+    def _precision(self, results: dict[str, NodeResult]) -> float:
+        """P@1 by the tree's default decision."""
+        decisions = decide(self.tree, self.store, results, loss_family(self.options.loss).own_distance)
+        root = self.tree.root.name
+        composed = decisions.chosen(root, "auto") == "composed"
+        found = (decisions.nodes[root].composed if composed else results[root].precision).at[1]
+        assert found is not None
+        return found
+
+    def _row(self, against: str, measure: str, ratio: float, ours: str, theirs: str) -> BenchRow:
+        timed = measure == "training time"
+        options = self.options
+        return BenchRow(
+            part=f"{PART}, {len(self.tree.nodes)} nodes",
+            against=against,
+            measure=measure,
+            ratio=Ratio(median=ratio, low=ratio, high=ratio),
+            rounds=1,
+            direction="at most" if timed else "at least",
+            goal=PAPER_RATIO if timed else 1.0,
+            ours=ours,
+            theirs=theirs,
+            setting=(
+                f"{options.trunk}, {options.size} px, framing {options.framing}, {options.epochs} epochs a leaf, "
+                f"{options.combined_epochs or options.epochs} a combined node"
+            ),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Traditional:
+    epochs: int
+    seconds: float
+    seconds_an_epoch: float
+    precision: float
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
