@@ -17,6 +17,7 @@ import typer
 
 from flows import cli_options as shared
 from flows.cli_audit import audit
+from flows.cli_bench import bench
 from flows.cli_deflate import deflate
 from flows.cli_judge import judge
 from flows.cli_model import decision_choice, open_model
@@ -149,6 +150,8 @@ def train(
 
 
 app.command(epilog="Example: heml audit --model run/model --store portraits --out bias")(audit)
+
+app.command(epilog="Example: heml bench --out bench")(bench)
 
 app.command(epilog="Example: heml deflate --model run/model --store portraits --group group --out deflated")(deflate)
 

@@ -9,15 +9,14 @@ and together SECONDS long; Prefect's server and Dask are real, and the workers a
 
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 
+from flows.stand_ins import stand_in_run
 from flows.terminal import prefect_at_terminal
 from flows.trees import PRESETS
 from infra.machine import machine_name
@@ -39,34 +38,6 @@ def least_seconds(outcomes: Sequence[Mapping[str, Any]], tree: SegmentTree) -> d
     return {node.name: min(one["nodes"][node.name]["seconds"] for one in outcomes) for node in tree.nodes}
 
 
-def flow_seconds(tree: SegmentTree, seconds: Mapping[str, float], workers: int) -> float:
-    """How long the real flow takes whose nodes sleep, from the first submission to the last result."""
-    from prefect import flow, task  # noqa: PLC0415 (after the server has started)
-
-    from flows.trainings import Training, Trainings  # noqa: PLC0415 (as above)
-    from infra.runners import task_runner  # noqa: PLC0415 (as above)
-
-    @task(name="stand-in", task_run_name="{node}")
-    def stand_in(node: str, pause: float, children: list[str]) -> str:
-        time.sleep(pause)
-        return node
-
-    planned = {
-        node.name: Training(submit=partial(stand_in.submit, node.name, seconds[node.name]), children=node.children)
-        for node in tree.nodes
-    }
-    with thread_cluster(workers) as cluster:
-        settings = load_settings(engine="address", dask_address=cluster.scheduler_address, device="cpu")
-
-        @flow(name="stand-ins", task_runner=task_runner(settings))
-        def whole_tree() -> float:
-            started = time.perf_counter()
-            Trainings(planned, settings).wait()
-            return time.perf_counter() - started
-
-        return whole_tree()
-
-
 def main(
     outcomes: Annotated[list[Path] | None, typer.Argument(help="outcome.json of runs of one tree")] = None,
     flow: Annotated[float | None, typer.Option(help="run the flow too: seconds that all nodes take together")] = None,
@@ -85,9 +56,15 @@ def main(
         figures = {"workers": workers, "schedule": made, "bound": shortest(seconds, waits_for, workers)}
         if flow is not None:
             with prefect_at_terminal():
-                taken = flow_seconds(tree, seconds, workers)
+                taken = _flow_seconds(tree, seconds, workers)
             figures |= {"flow": taken, "efficiency": made / taken}
         _tell(figures)
+
+
+def _flow_seconds(tree: SegmentTree, seconds: Mapping[str, float], workers: int) -> float:
+    with thread_cluster(workers) as cluster:
+        settings = load_settings(engine="address", dask_address=cluster.scheduler_address, device="cpu")
+        return stand_in_run(tree, seconds, settings).seconds
 
 
 def _tell(facts: Mapping[str, Any]) -> None:

@@ -9,10 +9,13 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tasks.bench.bench_setting import BenchSetting
 from tasks.bench.method_bench import METHOD_PARTS, MethodBench
+from tasks.errors import InputError
 from tasks.segments.store import open_store
 from tasks.segments.tree import load_tree
 
@@ -38,9 +41,16 @@ def main() -> None:
             tree=load_tree(given.tree) if given.tree else None,
         )
         for part in given.parts:
-            for row in bench.rows(part):
-                sys.stdout.write(json.dumps(row.to_dict()) + "\n")
-                sys.stdout.flush()
+            try:
+                for row in bench.rows(part):
+                    _tell(row.to_dict())
+            except (ImportError, InputError) as error:
+                _tell({"part": part, "failed": str(error)})
+
+
+def _tell(facts: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from tasks.bench.bench_row import BenchRow, Direction
+from tasks.bench.bench_row import BenchRow, Direction, counted
 from tasks.bench.bench_setting import BenchSetting
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import node_subject
@@ -56,10 +56,10 @@ class StoreBench:
 
         scratch = in_turns(from_nothing, pictures_from_nothing, 1)
         ours, theirs = _bytes(self.store.path), _bytes(pictures)
-        yield self._row("store", "bytes", _exact(ours / theirs), "at most", 0.1, _mega(ours), _mega(theirs))
+        yield self._row("store", "bytes", counted(ours / theirs), "at most", 0.1, _mega(ours), _mega(theirs))
         further, folder = self._further_node(decoded), theirs / len(self.tree.nodes)
         yield self._row(
-            "data of one node more", "bytes", _exact(further / folder), "at most", 0.0, _mega(further), _mega(folder)
+            "data of one node more", "bytes", counted(further / folder), "at most", 0.0, _mega(further), _mega(folder)
         )
         yield self._timed("first batch of every node, from nothing", scratch)
         ready = in_turns(
@@ -127,8 +127,3 @@ def _bytes(folder: Path) -> int:
 
 def _mega(count: float) -> str:
     return f"{count / 1e6:.1f} MB"
-
-
-def _exact(value: float) -> Ratio:
-    """What is counted and not timed."""
-    return Ratio(median=value, low=value, high=value)

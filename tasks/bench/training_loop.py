@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
@@ -128,7 +129,8 @@ class LoopBench:
         )
 
         def epoch() -> None:
-            with redirect_stderr(StringIO()):  # its progress bar
+            with redirect_stderr(StringIO()), warnings.catch_warnings():  # its progress bar, and what torch says of it
+                warnings.simplefilter("ignore")
                 trainer.train()
             self.setting.settle()
 

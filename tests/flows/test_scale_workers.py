@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.scale_workers import flow_seconds, least_seconds
+from flows.scale_workers import _flow_seconds, least_seconds
 from infra.schedule import list_schedule
 from tasks.segments.tree import parse_tree
 
@@ -33,5 +33,5 @@ def test_the_flow_takes_no_less_than_the_schedule_and_two_workers_share_the_work
     seconds = {node.name: 3.0 for node in TREE.nodes}
     waits_for: dict[str, Any] = {node.name: node.children for node in TREE.nodes}
     assert list_schedule(seconds, waits_for, 2).seconds == 12
-    taken = flow_seconds(TREE, seconds, 2)
+    taken = _flow_seconds(TREE, seconds, 2)
     assert 12 <= taken < 21  # one worker alone takes 21

@@ -1,0 +1,79 @@
+"""The whole benchmark: each part's comparisons, as JSON, a table and a chart."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from flows.bench_chart import write_chart
+from flows.bench_commands import second_run_rows, start_rows
+from flows.bench_orchestration import orchestration_rows
+from flows.console import console
+from infra.machine import machine_name
+from infra.settings import Settings
+from tasks.bench.bench_row import BenchRow
+from tasks.bench.bench_setting import BenchSetting
+from tasks.bench.bench_table import bench_table, line
+from tasks.bench.method_bench import METHOD_PARTS, MethodBench
+from tasks.errors import InputError
+from tasks.segments.store import SegmentStore
+from tasks.segments.tree import SegmentTree
+
+COMMAND_PARTS = {"orchestration": orchestration_rows, "start": start_rows, "second-run": second_run_rows}
+PARTS = (*METHOD_PARTS, *COMMAND_PARTS)
+
+
+def run_bench(
+    parts: Sequence[str], settings: Settings, rounds: int, out: Path, data: tuple[SegmentStore, SegmentTree] | None
+) -> list[BenchRow]:
+    """Run parts one after the other; one that cannot be measured here is told, and the others go on.
+
+    Args:
+        parts: some of `PARTS`.
+        settings: their device, cores and home; what is written meanwhile goes into a folder there that is removed.
+        rounds: that are timed of each comparison.
+        out: folder of bench.json, bench.md and bench.png.
+        data: a store and a tree over its classes; None for portraits.
+
+    Raises:
+        InputError: there is no such part.
+    """
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise InputError(f"unknown part {unknown[0]!r} of the benchmark: one of {', '.join(PARTS)}")
+    machine = machine_name(settings.torch_device)
+    console.print(f"on {machine}", style="bold", markup=False)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[BenchRow] = []
+    failed: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(dir=settings.home, prefix="bench-") as folder:
+        setting = BenchSetting(
+            folder=Path(folder), device=settings.torch_device, threads=settings.worker_count, rounds=rounds
+        )
+        for part in parts:
+            console.print(part, style="dim", markup=False)
+            try:
+                for row in _rows(part, setting, data):
+                    rows.append(row)
+                    console.print(f"  {line(row)}", markup=False)
+            except (ImportError, InputError) as error:
+                failed[part] = str(error)
+                console.print(f"  not measured: {error}", markup=False)
+            _write(out, machine, rows, failed)
+    return rows
+
+
+def _rows(part: str, setting: BenchSetting, data: tuple[SegmentStore, SegmentTree] | None) -> Iterator[BenchRow]:
+    if part in COMMAND_PARTS:
+        own: Callable[[Path], Iterator[BenchRow]] = COMMAND_PARTS[part]
+        return own(setting.folder)
+    store, tree = data or (None, None)
+    return MethodBench(setting=setting, store=store, tree=tree).rows(part)
+
+
+def _write(out: Path, machine: str, rows: Sequence[BenchRow], failed: dict[str, str]) -> None:
+    facts = {"machine": machine, "rows": [row.to_dict() for row in rows], "not_measured": failed}
+    (out / "bench.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    (out / "bench.md").write_text(bench_table(rows, machine), encoding="utf-8")
+    if rows:
+        write_chart(rows, machine, out / "bench.png")
