@@ -18,8 +18,8 @@ from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree, balanced_tree
 
 SIZE = 64
-TRADITIONAL_EPOCHS = 24
-SPEC = PortraitSpec(train=3200, validation=800, size=SIZE)
+TRADITIONAL_EPOCHS = 48
+SPEC = PortraitSpec(train=1280, validation=320, size=SIZE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class MethodBench:
 
     Attributes:
         setting: of the benchmark.
-        store: a segment store; None draws 4,000 portraits.
+        store: a segment store; None draws 1,600 portraits.
         tree: over its classes; None pairs all of them.
     """
 
@@ -67,7 +67,7 @@ class MethodBench:
     def _tree(self) -> Iterator[BenchRow]:
         store, tree = self.data()
         options = replace(
-            self._options(), trunk="small", framing="auto", threads=1, learning_rate=1e-3, epochs=6, combined_epochs=2
+            self._options(), trunk="small", framing="auto", threads=1, learning_rate=1e-3, epochs=6, combined_epochs=1
         )
         bench = WholeTreeBench(
             setting=self.setting, store=store, tree=tree, options=options, traditional_epochs=TRADITIONAL_EPOCHS
