@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tasks.metric.evaluation import Precision
 from tasks.metric.node_result import NodeResult
-from tasks.metric.plan import averaging_weights, finished_nodes, untrainable_leaves
+from tasks.metric.plan import averaging_weights, finished_nodes, starting_weights, untrainable_leaves
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import parse_tree
 
@@ -115,3 +117,16 @@ def test_leaves_that_cannot_be_trained_are_known_before_training(grown: Any) -> 
     ):
         tree = parse_tree({"tree": leaves})
         assert untrainable_leaves(tree, grown.store, grown.options, grown.decoded) == expected
+
+
+def test_a_combined_node_starts_from_its_trained_children_and_a_leaf_from_its_own(grown: Any) -> None:
+    body, badge, spot = (grown.results[name] for name in ("body", "badge", "spot"))
+    assert spot.status == "degenerate"
+    start = starting_weights([body, badge, spot], replace(grown.options, averaging="area"))
+    assert start is not None
+    one, other = (load_file(result.checkpoint) for result in (body, badge))
+    share = body.area / (body.area + badge.area)
+    name = next(name for name, tensor in one.items() if tensor.is_floating_point())
+    torch.testing.assert_close(start[name], share * one[name] + (1 - share) * other[name])
+    assert starting_weights([], grown.options) is None
+    assert starting_weights([spot], grown.options) is None
