@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
@@ -31,7 +32,7 @@ from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import node_subject
 from tasks.metric.training import NodeLearner
 from tasks.metric.training_data import NodeView, TrainingData
-from tasks.paired_rounds import Rounds, in_turns
+from tasks.paired_rounds import Rounds, in_turns, ratio_over
 from tasks.segments.export import export_node
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import TreeNode
@@ -56,7 +57,7 @@ class LoopBench:
     options: TrainingOptions
 
     def rows(self) -> Iterator[BenchRow]:
-        """Against the bare steps, and against the library's trainer in our precision and in its own."""
+        """Beside the bare steps, and beside the library's trainer in our precision and its own; then the preparing."""
         precision = "bfloat16" if native_bfloat16(self.setting.device) else "float32"
         with torch_threads(self.setting.threads):
             ours, images = self._ours()
@@ -66,6 +67,7 @@ class LoopBench:
             yield self._row(equal, images, f"MetricLossOnly, PNG folders, {precision}", 1.2)
             shipped = in_turns(ours, self._library(mixed=False), self.setting.rounds)
             yield self._row(shipped, images, "MetricLossOnly, PNG folders, as shipped (float32)", 1.7)
+            yield self._preparing(median(bare.ours))
 
     def _ours(self) -> tuple[Callable[[], None], int]:
         """An epoch of `fit`: batches, augmentation, miner, loss, steps, report, checkpoint; and its images."""
@@ -136,13 +138,32 @@ class LoopBench:
 
         return epoch
 
+    def _preparing(self, epoch: float) -> BenchRow:
+        """How long a node whose pictures are decoded looks for its own among them, beside its training."""
+        training, seconds = TrainingOptions().epochs * epoch, []
+        for _ in range(self.setting.rounds):
+            started = time.perf_counter()
+            self._data()
+            seconds.append(time.perf_counter() - started)
+        return BenchRow(
+            part="preparing a node's data",
+            against=f"its training, {TrainingOptions().epochs} epochs",
+            measure="seconds",
+            ratio=ratio_over([taken / training for taken in seconds]),
+            rounds=self.setting.rounds,
+            direction="at most",
+            goal=0.01,
+            ours=f"{median(seconds):.3f} s",
+            theirs=f"{training:.0f} s",
+            setting=self._described(),
+        )
+
     def _data(self) -> TrainingData:
         """The node's images, none of them to evaluate on."""
         data = node_subject(self.node, self.store, self.options).data(self.store, self.setting.folder / "decoded")
         return replace(data, held_out=_none_of(data.held_out), validation=_none_of(data.validation))
 
     def _row(self, rounds: Rounds, images: int, against: str, goal: float) -> BenchRow:
-        options = self.options
         ours, theirs = (f"{images / median(seconds):.0f} images/s" for seconds in (rounds.ours, rounds.theirs))
         return BenchRow(
             part=PART,
@@ -154,8 +175,11 @@ class LoopBench:
             goal=goal,
             ours=ours,
             theirs=theirs,
-            setting=f"{options.trunk}, {options.size} px, batches of {options.batch}, {images} images an epoch",
+            setting=f"{self._described()}, {images} images an epoch",
         )
+
+    def _described(self) -> str:
+        return f"{self.options.trunk}, {self.options.size} px, batches of {self.options.batch}"
 
 
 class _Mixed(nn.Module):

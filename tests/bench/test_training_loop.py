@@ -22,7 +22,9 @@ def bench(setting: BenchSetting, store: SegmentStore, tree: SegmentTree, options
 
 def test_our_loop_is_set_beside_the_bare_steps_and_twice_beside_the_library(bench: LoopBench) -> None:
     threads = torch.get_num_threads()
-    rows = list(bench.rows())
+    *rows, preparing = bench.rows()
+    assert (preparing.direction, preparing.goal) == ("at most", 0.01)
+    assert 0 < preparing.ratio.median < 10
     assert [row.goal for row in rows] == [0.90, 1.2, 1.7]
     assert ["MetricLossOnly" in row.against for row in rows] == [False, True, True]
     # 18 of 20 drawings of each label show a badge; a tenth of them is held out; batches of 16.
