@@ -56,9 +56,9 @@ def run_bench(
                 for row in _rows(part, setting, data):
                     rows.append(row)
                     console.print(f"  {line(row)}", markup=False)
-            except (ImportError, InputError) as error:
-                failed[part] = str(error)
-                console.print(f"  not measured: {error}", markup=False)
+            except Exception as error:  # whatever a peer makes of this machine; the other parts can be measured
+                failed[part] = f"{type(error).__name__}: {error}"
+                console.print(f"  not measured: {failed[part]}", markup=False)
             _write(out, machine, rows, failed)
     return rows
 

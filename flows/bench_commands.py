@@ -39,7 +39,9 @@ def start_rows(home: Path) -> Iterator[BenchRow]:
 
 
 def second_run_rows(home: Path) -> Iterator[BenchRow]:
-    """A training of 15 nodes, and another one after one leaf's classes were changed; one worker, nothing else differs.
+    """A training of 15 nodes, and another one after one leaf's classes were changed, by one worker.
+
+    Each command's whole time counts, its start too; the first one also decodes the pictures.
 
     Args:
         home: of both.

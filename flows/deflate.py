@@ -180,7 +180,8 @@ def _retrained(
     for node in trained.tree.nodes:
         if leaf.name in node.leaves:
             kept = trained.nodes[node.name]
-            epochs = equal_epochs(trained.options.epochs, store, derived, node)
+            planned_epochs = trained.options.epochs_of(combined=bool(node.children))
+            epochs = equal_epochs(planned_epochs, store, derived, node)
             own = replace(options, framing=kept.framing, size=kept.size, epochs=epochs, patience=epochs)
             subject = Subject(name=node.name, class_ids=node.class_ids(store.classes), options=own)
             submit = partial(train_beside.submit, subject, training)

@@ -145,7 +145,8 @@ def _notes(
     notes = [
         f"Data: {store.source}, {train} training and {validation} validation photos, {len(tree.leaves)} leaves{given}.",
         f"All rows alike: trunk {options.trunk} (weights {options.weights}), {options.size} px, framing "
-        f"{options.framing}, {options.augmentation} augmentation, at most {options.epochs} epochs, batch "
+        f"{options.framing}, {options.augmentation} augmentation, at most {options.epochs} epochs "
+        f"({options.epochs_of(combined=True)} of a combined node), batch "
         f"{options.batch}, learning rate {options.learning_rate:g}.",
         f"Machine: {machine_name(settings.torch_device)}.",
     ]

@@ -38,7 +38,8 @@ def bench_table(rows: Sequence[BenchRow], machine: str) -> str:
         machine: its name.
     """
     lines = [
-        f"On {machine}. Ratios are ours to the other's: medians over rounds in turns, with their 95 % intervals.",
+        f"On {machine}. Ratios are ours to the other's. With an interval: medians over rounds in turns; "
+        "the interval holds the median in 95 % of cases, or is the least and greatest of fewer than six rounds.",
         "",
         "| part | against | measure | ratio | goal | | ours | theirs | setting |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -18,7 +18,7 @@ from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree, balanced_tree
 
 SIZE = 64
-TRADITIONAL_EPOCHS = 48
+TRADITIONAL_EPOCHS = (6, 12, 24, 48)
 SPEC = PortraitSpec(train=1280, validation=320, size=SIZE)
 
 

@@ -13,6 +13,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from PIL import Image
 from pytorch_metric_learning.samplers import MPerClassSampler
 from pytorch_metric_learning.trainers import MetricLossOnly
 from torch import Tensor, nn
@@ -110,6 +111,10 @@ class LoopBench:
         folder = self.setting.folder / "pictures"
         if not folder.exists():
             export_node(self.store, self.node, self.options.fill, folder)
+            for path in folder.rglob("*.png"):  # once, of the size that they are trained at
+                with Image.open(path) as picture:
+                    resized = picture.resize((self.options.size, self.options.size), Image.Resampling.BILINEAR)
+                resized.save(path)
         options, family = self.options, loss_family(self.options.loss)
         steps = [transforms.RandomHorizontalFlip(), transforms.ToTensor()]
         pictures = ImageFolder(

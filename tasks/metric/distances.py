@@ -70,14 +70,14 @@ def snr_distance_to(y: Tensor) -> ProductDistance:
 
     def lift(x: Tensor) -> Tensor:
         centred, variance = _centred(_embeddings(x, d))
-        return torch.cat([centred * (2 / d), torch.ones_like(variance), variance], dim=1)
+        return torch.cat([centred * (2 / d), torch.full_like(variance, 1 / d), variance], dim=1)
 
     def of_products(products: Tensor, lifted: Tensor) -> Tensor:
         variance = lifted[:, -1:]
         ratio = (variance - products).clamp(min=0) / variance
         return torch.where((variance == 0) & (products == 0), 0.0, ratio)
 
-    references = torch.cat([centred, -variance, torch.zeros_like(variance)], dim=1)
+    references = torch.cat([centred, -d * variance, torch.zeros_like(variance)], dim=1)  # of lengths near 1
     return ProductDistance(references=references, lift=lift, of_products=of_products)
 
 

@@ -92,6 +92,10 @@ class TrainingOptions:
                 f"learning_rate needs to be > 0 and weight_decay >= 0; got {self.learning_rate}, {self.weight_decay}"
             )
 
+    def epochs_of(self, *, combined: bool) -> int:
+        """Epochs of a combined node, or of a leaf, at most."""
+        return self.combined_epochs if combined and self.combined_epochs is not None else self.epochs
+
     @property
     def model(self) -> ModelSpec:
         """What the node's model is built from."""

@@ -2,7 +2,8 @@
 
 All products are computed once in float32. The few largest are computed again in float64, and the others' distances are
 bounded below by the greatest error that float32 can have made (N. Higham, *Accuracy and Stability of Numerical
-Algorithms*, 2002, section 3.1). A query whose K-th nearest lies clearly below that bound is done.
+Algorithms*, 2002, section 3.1). A query whose K-th nearest lies clearly below that bound is done, unless two of its
+nearest are so near to each other that float64's own rounding could change their order.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,7 @@ QUERIES_AT_ONCE = 256
 REFERENCES_AT_ONCE = 1 << 14  # products of a block of queries with so many take 16 MB
 GROUP = 64  # neighbours of which only the largest product is looked at first
 SPARE = 2  # candidates beyond those that are asked for: one may be nearly as near as the last
-UNIT_ROUNDOFF = 2.0**-24  # of float32
+UNIT_ROUNDOFF = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 
 
 class Candidates(NamedTuple):
@@ -26,7 +27,8 @@ class Candidates(NamedTuple):
     Attributes:
         places: int64 [n, c], their places.
         distances: [n, c] of the queries' dtype, ascending.
-        certain: bool [n], whether all references as near as the K-th are among them.
+        certain: bool [n], whether all references as near as the K-th are among them, in the order that they have
+            whichever way they are computed.
     """
 
     places: Tensor
@@ -49,8 +51,8 @@ class Screen:
             for start in range(0, len(distance.references), REFERENCES_AT_ONCE)
         ]
         # Rounding of both factors and of each sum, relative to the lengths' product; twice that, for good measure.
-        roundings = distance.references.shape[1] + 2
-        self.error = 2 * roundings * UNIT_ROUNDOFF * distance.references.norm(dim=1).max()
+        relative = 2 * (distance.references.shape[1] + 2) * distance.references.norm(dim=1).max()
+        self.error, self.exact_error = (relative * UNIT_ROUNDOFF[dtype] for dtype in (torch.float32, torch.float64))
 
     @classmethod
     def of(cls, distance: object, k: int) -> "Screen | None":
@@ -72,7 +74,8 @@ class Screen:
         rows, count = lifted.float(), self.k + SPARE
         found = []
         for number, tile in enumerate(self.tiles):
-            products, first = rows @ tile.T, number * REFERENCES_AT_ONCE
+            with torch.autocast(rows.device.type, enabled=False):
+                products, first = rows @ tile.T, number * REFERENCES_AT_ONCE
             if own is not None:
                 here = ((own >= first) & (own < first + len(tile))).nonzero()[:, 0]
                 products[here, own[here] - first] = -torch.inf
@@ -82,9 +85,11 @@ class Screen:
         places = torch.cat([places for _, places in found], dim=1).gather(1, chosen)
         exact = (lifted[:, None] * self.distance.references[places]).sum(dim=2)
         distances, order = self.distance.of_products(exact, lifted).to(queries.dtype).sort(dim=1)
-        greatest = values[:, -1:].double() + self.error * lifted.norm(dim=1, keepdim=True)
-        beyond = self.distance.of_products(greatest, lifted).to(queries.dtype)
-        certain = (distances[:, self.k - 1] < beyond[:, 0]) & torch.isfinite(distances).all(dim=1)
+        lengths = lifted.norm(dim=1, keepdim=True)
+        beyond = self.distance.of_products(values[:, -1:].double() + self.error * lengths, lifted).to(queries.dtype)
+        ranked = exact.sort(dim=1, descending=True).values[:, : self.k + 1]
+        apart = (ranked[:, :-1] - ranked[:, 1:] > self.exact_error * lengths).all(dim=1)
+        certain = apart & (distances[:, self.k - 1] < beyond[:, 0]) & torch.isfinite(distances).all(dim=1)
         return Candidates(places=places.gather(1, order), distances=distances, certain=certain)
 
 
@@ -95,7 +100,7 @@ def _largest(products: Tensor, count: int) -> tuple[Tensor, Tensor]:
     if m <= count or whole < count * GROUP:
         return products.topk(min(count, m), dim=1)
     # They are in the groups with the largest maxima, or in the rest that fills no group.
-    groups = products[:, :whole].reshape(n, -1, GROUP).amax(dim=2).topk(count, dim=1, sorted=False).indices
+    groups = products[:, :whole].reshape(n, whole // GROUP, GROUP).amax(dim=2).topk(count, dim=1, sorted=False).indices
     members = (groups[:, :, None] * GROUP + torch.arange(GROUP, device=products.device)).flatten(1)
     rest = torch.arange(whole, m, device=products.device).expand(n, -1)
     places = torch.cat([members, rest], dim=1)

@@ -75,9 +75,7 @@ class Subject:
 def node_subject(node: TreeNode, store: SegmentStore, options: TrainingOptions) -> Subject:
     """A node of the tree; `options` are the tree's."""
     class_ids = node.class_ids(store.classes)
-    own = node_options(options, class_ids, store)
-    if node.children and options.combined_epochs is not None:
-        own = replace(own, epochs=options.combined_epochs)
+    own = replace(node_options(options, class_ids, store), epochs=options.epochs_of(combined=bool(node.children)))
     return Subject(name=node.name, class_ids=class_ids, options=own)
 
 

@@ -40,7 +40,8 @@ def test_a_part_runs_from_the_command_line_without_typer_or_an_engine(store: Seg
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
+    first = "first batch of every node"
     assert [row["part"].split(",")[0] for row in rows] == [
-        "store", "data of one node more", "first batch of every node", "first batch of every node"
+        "store", "store and decoded pictures", "data of one node more", first, first
     ]  # fmt: skip
     assert set(METHOD_PARTS) == {"loop", "store", "precision", "segmenting", "memory", "tree"}

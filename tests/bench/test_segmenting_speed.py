@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tasks.bench import segmenting_speed
@@ -42,4 +41,3 @@ def test_both_sides_segment_the_same_photos(setting: BenchSetting, monkeypatch: 
     assert len(ours) == len(theirs) == 4
     for label_maps, masks in zip(ours, theirs, strict=True):
         assert [label_map.shape for label_map in label_maps] == [mask.shape for mask in masks] == [(64, 64)] * 2
-    assert torch.get_num_threads() >= 1

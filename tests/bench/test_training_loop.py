@@ -45,8 +45,6 @@ def test_all_sides_train_as_many_pictures_of_the_same_size(
         return forward(self, pictures)
 
     monkeypatch.setattr(EmbeddingModel, "forward", watched)
-    store_size = replace(bench.options, size=48)
-    bench = replace(bench, options=store_size)
     counts = {}
     for name, side in {
         "ours": bench._ours()[0],
@@ -57,7 +55,7 @@ def test_all_sides_train_as_many_pictures_of_the_same_size(
         seen.clear()
         side()
         counts[name] = list(seen)
-    assert counts["ours"] == [(16, 3, 48, 48)] * 2
+    assert counts["ours"] == [(16, 3, 32, 32)] * 2
     assert all(found == counts["ours"] for found in counts.values()), counts
 
 

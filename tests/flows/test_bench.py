@@ -13,6 +13,7 @@ from PIL import Image
 from flows import bench
 from flows.bench import run_bench
 from flows.bench_chart import LEAST, MOST, _beyond, write_chart
+from flows.cli_bench import bench as command
 from infra.settings import Settings, load_settings
 from tasks.bench.bench_row import BenchRow, counted
 from tasks.bench.method_bench import MethodBench
@@ -64,7 +65,7 @@ def test_all_files_tell_all_rows_and_what_was_not_measured(
     assert [row.part for row in rows] == ["start", "loop"]
     kept = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))
     assert [BenchRow.from_dict(row) for row in kept["rows"]] == rows
-    assert kept["not_measured"] == {"start": "no room here"}
+    assert kept["not_measured"] == {"start": "InputError: no room here"}
     assert kept["machine"]
     text = (tmp_path / "out" / "bench.md").read_text(encoding="utf-8")
     assert kept["machine"] in text
@@ -72,7 +73,7 @@ def test_all_files_tell_all_rows_and_what_was_not_measured(
     with Image.open(tmp_path / "out" / "bench.png") as chart:
         assert chart.size[0] > 500
     printed = capsys.readouterr().out
-    assert "not measured: no room here" in printed
+    assert "not measured: InputError: no room here" in printed
     assert "loop, speed: 2 (1.5 to 3) of a peer (>= 1; reached)" in printed
     folders = {folder for _, folder in parts}
     assert len(folders) == 1
@@ -119,3 +120,8 @@ def test_a_row_beyond_its_goal_is_drawn_on_the_other_side_and_in_another_colour(
     assert reached
     assert not missed
     assert left < right
+
+
+def test_a_tree_without_a_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give --store too"):
+        command(out=tmp_path, tree="celeba")

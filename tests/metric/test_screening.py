@@ -44,7 +44,7 @@ def test_the_candidates_are_the_nearest_by_all_distances(
 
 
 @pytest.mark.parametrize("own_distance", OWN_DISTANCES_TO)
-@pytest.mark.parametrize("kind", ["apart", "near", "repeated", "one point", "no variance"])
+@pytest.mark.parametrize("kind", ["apart", "near", "repeated", "scaled", "last bits", "one point", "no variance"])
 @pytest.mark.parametrize("itself", [True, False])
 def test_precision_is_that_of_all_distances(own_distance: OwnDistance, kind: str, itself: bool) -> None:
     rows, labels = drawn(N, 6), labels_of(N)
@@ -52,6 +52,10 @@ def test_precision_is_that_of_all_distances(own_distance: OwnDistance, kind: str
         rows = 1 + 1e-4 * rows
     elif kind == "repeated":
         rows = rows[torch.arange(N) % 40]
+    elif kind == "scaled":  # as near to each other, but for float64's rounding
+        rows = rows[torch.arange(N) % 500] * torch.tensor([1, 3, 0.7])[torch.arange(N) // 500, None]
+    elif kind == "last bits":
+        rows[750:] = rows[:750] * (1 + 1.2e-7 * torch.randint(-1, 2, (750, 6), generator=torch.Generator()))
     elif kind == "one point":
         rows[100:] = rows[0]
     elif kind == "no variance":
@@ -100,6 +104,31 @@ def test_only_many_finite_references_of_a_product_distance_are_screened() -> Non
     assert Screen.of(make(rows), 1) is None
     with pytest.raises(ValueError, match="got NaN"):
         precisions_among(make(rows), rows[:5], labels_of(5), labels_of(N), [1])
+
+
+@pytest.mark.parametrize("own_distance", OWN_DISTANCES_TO)
+def test_no_queries_have_no_precision(own_distance: OwnDistance) -> None:
+    rows, none = drawn(N, 4), torch.empty(0, dtype=torch.int64)
+    found = precisions_among(OWN_DISTANCES_TO[own_distance](rows), rows[:0], none, labels_of(N), [1, 8], own=none)
+    assert {k: len(shares) for k, shares in found.items()} == {1: 0, 8: 0}
+
+
+def test_autocast_does_not_coarsen_the_products() -> None:
+    rows, labels, own = drawn(N, 6), labels_of(N), torch.arange(N)
+    distance = OWN_DISTANCES_TO["cosine"](rows)
+    expected = precisions_among(distance, rows, labels, labels, [1], own=own)[1]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(precisions_among(distance, rows, labels, labels, [1], own=own)[1], expected)
+
+
+def test_tight_clusters_of_two_labels_are_mostly_certain() -> None:
+    """As trained embeddings are: the noise is a twentieth of the centres' distance."""
+    centres, which = drawn(2, 64), labels_of(4000) % 2
+    rows = centres[which] + 0.05 * drawn(4000, 64, seed=3)
+    for name, least in (("squared_euclidean", 0.9), ("snr", 0.9)):
+        screen = Screen.of(OWN_DISTANCES_TO[name](rows), 1)  # type: ignore[index]
+        assert screen is not None
+        assert screen.candidates(rows[:500], torch.arange(500)).certain.float().mean() > least
 
 
 def test_a_query_that_is_no_number_is_refused() -> None:
