@@ -9,6 +9,7 @@ from flows.bench_chart import write_chart
 from flows.bench_commands import second_run_rows, start_rows
 from flows.bench_orchestration import orchestration_rows
 from flows.console import console
+from flows.trees import resolve_tree
 from infra.machine import machine_name
 from infra.settings import Settings
 from tasks.bench.bench_row import BenchRow
@@ -16,7 +17,7 @@ from tasks.bench.bench_setting import BenchSetting
 from tasks.bench.bench_table import bench_table, line
 from tasks.bench.method_bench import METHOD_PARTS, MethodBench
 from tasks.errors import InputError
-from tasks.segments.store import SegmentStore
+from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree
 
 COMMAND_PARTS = {"orchestration": orchestration_rows, "start": start_rows, "second-run": second_run_rows}
@@ -24,22 +25,32 @@ PARTS = (*METHOD_PARTS, *COMMAND_PARTS)
 
 
 def run_bench(
-    parts: Sequence[str], settings: Settings, rounds: int, out: Path, data: tuple[SegmentStore, SegmentTree] | None
+    settings: Settings,
+    out: Path,
+    *,
+    parts: Sequence[str] | None = None,
+    rounds: int,
+    store: Path | None = None,
+    tree: str = "auto",
 ) -> list[BenchRow]:
     """Run parts one after the other; one that cannot be measured here is told, and the others go on.
 
     Args:
-        parts: some of `PARTS`.
         settings: their device, cores and home; what is written meanwhile goes into a folder there that is removed.
-        rounds: that are timed of each comparison.
         out: folder of bench.json, bench.md and bench.png.
-        data: a store and a tree over its classes; None for portraits.
+        parts: some of `PARTS`; None for all.
+        rounds: that are timed of each comparison.
+        store: a segment store; None draws portraits.
+        tree: over the store's classes: a preset, a YAML file, or auto.
 
     Raises:
-        InputError: there is no such part.
+        InputError: there is no such part, or the store or the tree cannot be used.
     """
+    parts = PARTS if parts is None else parts
     if unknown := [part for part in parts if part not in PARTS]:
         raise InputError(f"unknown part {unknown[0]!r} of the benchmark: one of {', '.join(PARTS)}")
+    opened = open_store(store) if store else None
+    data = (opened, resolve_tree(tree, opened)) if opened else None
     machine = machine_name(settings.torch_device)
     console.print(f"on {machine}", style="bold", markup=False)
     settings.home.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from flows import cli_options as shared
+from flows.terminal import prefect_at_terminal
+from infra.settings import load_settings
 
 
 def audit(
@@ -21,13 +23,10 @@ def audit(
     shared.check_count("--photos", photos, 2)
     if fail_above is not None:
         shared.check_share("--fail-above", fail_above)
-    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for it)
-
     with prefect_at_terminal():
         from flows.audit_bias import audit_bias, largest_shortcut  # noqa: PLC0415 (imports torch: seconds)
         from flows.parameters import AuditParameters  # noqa: PLC0415 (imports torch: seconds)
-        from infra.runners import task_runner  # noqa: PLC0415 (after the server has started, as above)
-        from infra.settings import load_settings  # noqa: PLC0415 (after the server has started, as above)
+        from infra.runners import task_runner  # noqa: PLC0415 (imports Prefect: after the server has started)
 
         parameters = AuditParameters(model=model, store=store, out=out, group=group, controls=controls, photos=photos)
         report = audit_bias.with_options(task_runner=task_runner(load_settings()))(parameters)

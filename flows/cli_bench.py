@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows import cli_options as shared
+from infra.settings import load_settings
 from tasks.errors import InputError
 
 
@@ -20,13 +21,8 @@ def bench(
     shared.check_count("--rounds", rounds, 1)
     if tree and not store:
         raise InputError("--tree is over the classes of a store: give --store too")
-    from flows.bench import PARTS, run_bench  # noqa: PLC0415 (`heml --help` must not wait for it)
-    from flows.trees import resolve_tree  # noqa: PLC0415 (as above)
-    from infra.settings import load_settings  # noqa: PLC0415 (as above)
-    from tasks.segments.store import open_store  # noqa: PLC0415 (as above)
+    from flows.bench import run_bench  # noqa: PLC0415 (imports torch: seconds)
 
-    opened = open_store(store) if store else None
-    data = (opened, resolve_tree(tree or "auto", opened)) if opened else None
-    asked = [name.strip() for name in parts.split(",")] if parts else PARTS
-    run_bench(asked, load_settings(), rounds, out, data)
+    asked = tuple(name.strip() for name in parts.split(",")) if parts else None
+    run_bench(load_settings(), out, parts=asked, rounds=rounds, store=store, tree=tree or "auto")
     typer.echo(f"table, figures and chart: {out / 'bench.md'}, {out / 'bench.json'}, {out / 'bench.png'}")

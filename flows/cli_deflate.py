@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from flows.terminal import prefect_at_terminal
+from infra.settings import load_settings
+
 
 def deflate(
     model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
@@ -14,13 +17,10 @@ def deflate(
     plan: Annotated[Path | None, typer.Option(help="a plan, or bias.json; else the store is audited first")] = None,
 ) -> None:
     """New samples against a shortcut, the nodes that show it trained anew, and before beside after on photos."""
-    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for it)
-
     with prefect_at_terminal():
         from flows.deflate import deflate as run  # noqa: PLC0415 (imports torch: seconds)
         from flows.parameters import DeflateParameters  # noqa: PLC0415 (imports torch: seconds)
-        from infra.runners import task_runner  # noqa: PLC0415 (after the server has started, as above)
-        from infra.settings import load_settings  # noqa: PLC0415 (after the server has started, as above)
+        from infra.runners import task_runner  # noqa: PLC0415 (imports Prefect: after the server has started)
 
         parameters = DeflateParameters(model=model, store=store, out=out, group=group, plan=plan)
         run.with_options(task_runner=task_runner(load_settings()))(parameters)

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from flows import cli_options as shared
+from flows.terminal import prefect_at_terminal
+from infra.settings import load_settings
 
 
 def judge(
@@ -21,13 +23,10 @@ def judge(
     """SFAM's maps beside those of other methods: faithfulness, localisation, sanity."""
     shared.check_count("--pairs", pairs, 2)
     shared.check_count("--seed", seed, 0)
-    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for it)
-
     with prefect_at_terminal():
         from flows.judge_maps import judge_maps  # noqa: PLC0415 (imports torch: seconds)
         from flows.parameters import JudgeParameters  # noqa: PLC0415 (imports torch: seconds)
-        from infra.runners import task_runner  # noqa: PLC0415 (after the server has started, as above)
-        from infra.settings import load_settings  # noqa: PLC0415 (after the server has started, as above)
+        from infra.runners import task_runner  # noqa: PLC0415 (imports Prefect: after the server has started)
 
         parameters = JudgeParameters(
             model=model, store=store, out=out, node=node, segment=segment, avsl=avsl, pairs=pairs, seed=seed

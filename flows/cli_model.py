@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from infra.settings import load_settings
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ def open_model(model: str) -> "TrainedTree":
     Raises:
         InputError: there is none.
     """
-    from infra.settings import load_settings  # noqa: PLC0415 (`heml --help` must not wait for it)
     from infra.tracking import fetch_model  # noqa: PLC0415 (imports MLflow: seconds)
     from tasks.metric.trained_tree import open_trained_tree  # noqa: PLC0415 (imports torch: seconds)
 

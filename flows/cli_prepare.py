@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from flows.terminal import prefect_at_terminal
+from infra.settings import load_settings
 from tasks.errors import InputError
 
 
@@ -55,7 +58,6 @@ def prepare(
     seed: Annotated[int, typer.Option(help="of the split, or of the portraits")] = 0,
 ) -> None:
     """Photos to a segment store."""
-    from pydantic import ValidationError  # noqa: PLC0415 (`heml --help` must not wait for it)
 
     photos: dict[str, Any]
     split = {"group": group, "classes": classes, "validation": val, "limit": limit, "seed": seed}
@@ -74,12 +76,9 @@ def prepare(
         raise InputError(
             "prepare takes one source of photos: --portraits N, --images FOLDER, --dataset NAME or --cub FOLDER"
         )
-    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (as above)
-
     with prefect_at_terminal():
         from flows.parameters import PrepareParameters  # noqa: PLC0415 (imports torch: seconds)
-        from flows.prepare_data import prepare_data  # noqa: PLC0415 (after the server has started)
-        from infra.settings import load_settings  # noqa: PLC0415 (as above)
+        from flows.prepare_data import prepare_data  # noqa: PLC0415 (imports Prefect: after the server has started)
 
         if portraits is not None:
             photos = {

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_model import open_model
+from infra.settings import load_settings
 
 
 def retrieve(
@@ -19,10 +20,9 @@ def retrieve(
     seed: Annotated[int, typer.Option(help="of the episodes")] = 0,
 ) -> None:
     """Retrieval and few-shot classification at a node, on a store's validation split, with maps of its answers."""
-    from infra.settings import load_settings  # noqa: PLC0415 (`heml --help` must not wait for it)
-    from tasks.explanation.retrieval_report import write_retrieval_report  # noqa: PLC0415 (as above)
+    from tasks.explanation.retrieval_report import write_retrieval_report  # noqa: PLC0415 (imports torch: seconds)
     from tasks.metric.episodes import EpisodeOptions  # noqa: PLC0415 (imports torch: seconds)
-    from tasks.segments.store import open_store  # noqa: PLC0415 (as above)
+    from tasks.segments.store import open_store  # noqa: PLC0415 (imports pyarrow)
 
     options = EpisodeOptions(ways=ways, queries=queries, episodes=episodes, seed=seed) if episodes else None
     trained = open_model(model)

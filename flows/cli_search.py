@@ -7,6 +7,7 @@ import typer
 
 from flows import cli_options as shared
 from flows.cli_model import decision_choice, open_model
+from infra.settings import load_settings
 
 
 def search(
@@ -20,7 +21,6 @@ def search(
     decision: shared.Decision = "auto",
 ) -> None:
     """The most similar photos of a store by one part. An index is built once and kept beside the store."""
-    from infra.settings import load_settings  # noqa: PLC0415 (`heml --help` must not wait for it)
     from tasks.explanation.plain_text import drawable  # noqa: PLC0415 (imports matplotlib)
     from tasks.explanation.search_files import search_file  # noqa: PLC0415 (imports torch: seconds)
     from tasks.segments.store import open_store  # noqa: PLC0415 (imports pyarrow)

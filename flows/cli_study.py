@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from flows import cli_options as shared
+from flows.terminal import prefect_at_terminal
+from infra.settings import load_settings
 
 
 def reproduce(
@@ -30,13 +32,10 @@ def reproduce(
 ) -> None:
     """The paper's tables, each row trained and set beside the paper's figures. It resumes."""
     shared.check_count("--seeds", seeds, 1)
-    from flows.terminal import prefect_at_terminal  # noqa: PLC0415 (`heml --help` must not wait for it)
-
     with prefect_at_terminal():
         from flows.parameters import ReproduceParameters  # noqa: PLC0415 (imports torch: seconds)
         from flows.reproduce import reproduce as run  # noqa: PLC0415 (imports torch: seconds)
-        from infra.runners import task_runner  # noqa: PLC0415 (after the server has started, as above)
-        from infra.settings import load_settings  # noqa: PLC0415 (after the server has started, as above)
+        from infra.runners import task_runner  # noqa: PLC0415 (imports Prefect: after the server has started)
         from tasks.metric.options import TrainingOptions  # noqa: PLC0415 (imports torch: seconds)
 
         given: dict[str, Any] = {

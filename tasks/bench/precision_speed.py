@@ -18,11 +18,11 @@ from torch import Tensor
 
 from tasks.bench.bench_row import BenchRow
 from tasks.bench.bench_setting import BenchSetting
-from tasks.bench.torch_threads import torch_threads
 from tasks.errors import InputError
 from tasks.metric.distances import squared_euclidean_distance_to
 from tasks.metric.peak_memory import peak_memory
 from tasks.metric.precision import precisions_among
+from tasks.metric.torch_threads import torch_threads
 from tasks.paired_rounds import in_turns, ratio_over
 
 PART = "P@1"

@@ -12,8 +12,8 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation, Segf
 
 from tasks.bench.bench_row import BenchRow
 from tasks.bench.bench_setting import BenchSetting
-from tasks.bench.torch_threads import torch_threads
 from tasks.metric.seeding import seeded
+from tasks.metric.torch_threads import torch_threads
 from tasks.paired_rounds import in_turns
 from tasks.segments.portraits import PortraitSpec, portrait
 from tasks.segments.segmenter import Segmenter, autocast, place

@@ -22,7 +22,6 @@ from torchvision.datasets import ImageFolder
 
 from tasks.bench.bench_row import BenchRow
 from tasks.bench.bench_setting import BenchSetting
-from tasks.bench.torch_threads import torch_threads
 from tasks.metric.batches import balanced_batches
 from tasks.metric.fitting import fit
 from tasks.metric.input_scale import IMAGENET_MEAN, IMAGENET_STD
@@ -31,6 +30,7 @@ from tasks.metric.model import build_model, mixed_precision, native_bfloat16, no
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import node_subject
+from tasks.metric.torch_threads import torch_threads
 from tasks.metric.training import NodeLearner
 from tasks.metric.training_data import NodeView, TrainingData
 from tasks.paired_rounds import Rounds, in_turns, ratio_over

@@ -22,6 +22,7 @@ from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.options import TrainingOptions
 from tasks.metric.out_of_memory import memory_checked
 from tasks.metric.peak_memory import peak_memory
+from tasks.metric.torch_threads import torch_threads
 from tasks.metric.training_data import NodeView, TrainingData
 from tasks.metric.training_epoch import diverged, micro_batch, train_epoch
 from tasks.metric.training_state import Progress, load_state, save_state
@@ -175,13 +176,8 @@ def _stopped_early(progress: Progress, options: TrainingOptions) -> bool:
 @contextmanager
 def _reproducible(options: TrainingOptions) -> Iterator[None]:
     """The given number of threads, and deterministic kernels on the GPU."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(options.threads)
-    try:
-        with _deterministic_kernels():
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with torch_threads(options.threads), _deterministic_kernels():
+        yield
 
 
 @contextmanager

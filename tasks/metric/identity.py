@@ -19,8 +19,8 @@ CODE = (
     *(f"metric/{name}.py" for name in (
         "angular_loss", "augment", "averaging", "batches", "distances", "efficientnet_lite", "evaluation", "fitting",
         "input_scale", "learner", "losses", "micro_batches", "model", "precision", "product_distance", "resnet12",
-        "screening", "seeding", "small_trunk", "torchvision_trunks", "training", "training_data", "training_epoch",
-        "trunks",
+        "screening", "seeding", "small_trunk", "torch_threads", "torchvision_trunks", "training", "training_data",
+        "training_epoch", "trunks",
     )),
     "metric/plan.py",
     "segments/compose.py",

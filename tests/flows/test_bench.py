@@ -61,7 +61,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path]]:
 def test_all_files_tell_all_rows_and_what_was_not_measured(
     own: Settings, parts: list[tuple[str, Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = run_bench(["start", "loop"], own, 3, tmp_path / "out", None)
+    rows = run_bench(own, tmp_path / "out", parts=["start", "loop"], rounds=3)
     assert [row.part for row in rows] == ["start", "loop"]
     kept = json.loads((tmp_path / "out" / "bench.json").read_text(encoding="utf-8"))
     assert [BenchRow.from_dict(row) for row in kept["rows"]] == rows
@@ -84,7 +84,7 @@ def test_an_unknown_part_is_named_before_anything_runs(
     own: Settings, parts: list[tuple[str, Path]], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"unknown part 'speed' of the benchmark: one of loop, store, precision"):
-        run_bench(["loop", "speed"], own, 3, tmp_path, None)
+        run_bench(own, tmp_path, parts=["loop", "speed"], rounds=3)
     assert parts == []
 
 

@@ -24,7 +24,6 @@ from tasks.judging.judge import maps_of
 from tasks.judging.localisation import energy_in_segment
 from tasks.judging.pairs import draw_pairs
 from tasks.judging.registry import ATTRIBUTIONS
-from tasks.metric.averaging import average_weights
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.distances import bounded_snr_distance
 from tasks.metric.evaluation import Precision, percentile
@@ -32,6 +31,7 @@ from tasks.metric.model import EmbeddingModel, build_model, embed, load_model
 from tasks.metric.node_job import NodeJob
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
+from tasks.metric.plan import starting_weights
 from tasks.metric.precision import bootstrap_interval
 from tasks.metric.same_label import same_label_quantiles
 from tasks.metric.subject import node_subject
@@ -86,8 +86,7 @@ def measure(name: str, folder: Path, children: Mapping[str, NodeResult]) -> Node
     node = resolve_tree(TREE, store)[name]
     subject = node_subject(node, store, OPTIONS)
     data = subject.data(store, folder / "decoded")
-    below = [load_checkpoint(children[child].checkpoint) for child in node.children]
-    start = average_weights(below, [1.0] * len(below)) if below else None
+    start = starting_weights([children[child] for child in node.children], OPTIONS)
     job = NodeJob(node=name, key=name, folder=folder / name, options=subject.options, start=start)
     result = subject.train(job, data, lambda _: None)
     trained = load_model(OPTIONS.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256))

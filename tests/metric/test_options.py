@@ -26,6 +26,13 @@ def test_options_are_plain_values_that_cannot_be_changed() -> None:
         options.epochs = 4  # type: ignore[misc]
 
 
+def test_a_combined_node_has_its_own_epochs_where_they_are_given() -> None:
+    alike, fewer = TrainingOptions(epochs=5), TrainingOptions(epochs=5, combined_epochs=2)
+    assert [options.epochs_of(combined=combined) for options in (alike, fewer) for combined in (False, True)] == [
+        5, 5, 5, 2
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
