@@ -65,8 +65,11 @@ OWN_DISTANCES: dict[OwnDistance, Callable[[Tensor, Tensor], Tensor]] = {
 
 def snr_distance_to(y: Tensor) -> ProductDistance:
     """`snr_distance` to y: `var(x - y) = var x - (2 cov(x, y) - var y)`, and the bracket is a product of two rows."""
-    centred, variance = _centred(_embeddings(y))
-    d = y.shape[1]
+    d = _embeddings(y).shape[1]
+
+    def lift_references(y: Tensor) -> Tensor:  # to lengths near 1
+        centred, variance = _centred(y)
+        return torch.cat([centred, -d * variance, torch.zeros_like(variance)], dim=-1)
 
     def lift(x: Tensor) -> Tensor:
         centred, variance = _centred(_embeddings(x, d))
@@ -77,22 +80,17 @@ def snr_distance_to(y: Tensor) -> ProductDistance:
         ratio = (variance - products).clamp(min=0) / variance
         return torch.where((variance == 0) & (products == 0), 0.0, ratio)
 
-    references = torch.cat([centred, -d * variance, torch.zeros_like(variance)], dim=1)  # of lengths near 1
-    return ProductDistance(references=references, lift=lift, of_products=of_products)
+    return ProductDistance(references=y, lift_references=lift_references, lift=lift, of_products=of_products)
 
 
 def squared_euclidean_distance_to(y: Tensor) -> ProductDistance:
     """`squared_euclidean_distance` to y."""
-    return ProductDistance(
-        references=_normalised(y), lift=_normalised, of_products=lambda products, _: (2 - 2 * products).clamp(0, 4)
-    )
+    return _of_cosines(y, lambda cosines, _: (2 - 2 * cosines).clamp(0, 4))
 
 
 def cosine_distance_to(y: Tensor) -> ProductDistance:
     """`cosine_distance` to y."""
-    return ProductDistance(
-        references=_normalised(y), lift=_normalised, of_products=lambda products, _: (1 - products).clamp(0, 2)
-    )
+    return _of_cosines(y, lambda cosines, _: (1 - cosines).clamp(0, 2))
 
 
 OWN_DISTANCES_TO: dict[OwnDistance, Callable[[Tensor], ProductDistance]] = {
@@ -102,9 +100,13 @@ OWN_DISTANCES_TO: dict[OwnDistance, Callable[[Tensor], ProductDistance]] = {
 }
 
 
+def _of_cosines(y: Tensor, of_products: Callable[[Tensor, Tensor], Tensor]) -> ProductDistance:
+    return ProductDistance(references=y, lift_references=_normalised, lift=_normalised, of_products=of_products)
+
+
 def _normalised(x: Tensor) -> Tensor:
     # In double precision, so that equal rows get equal distances and near ones do not lose their difference.
-    return torch.nn.functional.normalize(x.double(), dim=1)
+    return torch.nn.functional.normalize(x.double(), dim=-1)
 
 
 def _variances_to(y: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]:
@@ -129,10 +131,10 @@ def _embeddings(x: Tensor, dimensions: int | None = None) -> Tensor:
 
 
 def _centred(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalised rows less their mean, and their variance, [n, 1]."""
+    """Normalised rows less their mean, [..., d], and their variance, [..., 1]."""
     x = _normalised(x)
-    x = x - x.mean(dim=1, keepdim=True)
-    variance = x.square().mean(dim=1, keepdim=True)
+    x = x - x.mean(dim=-1, keepdim=True)
+    variance = x.square().mean(dim=-1, keepdim=True)
     # A row of equal values keeps a rounding error of the mean; it counts as no variance.
     varies = variance >= 1e-30
     return x * varies, variance * varies

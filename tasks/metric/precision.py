@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.metric.distances import DistanceTo
-from tasks.metric.screening import QUERIES_AT_ONCE, Screen
+from tasks.metric.screening import QUERIES_AT_ONCE, SPARES, Screen
 
 DISTANCES_AT_ONCE = 1 << 23  # 64 MB of them
 
@@ -91,14 +91,17 @@ def precisions_among(
             shares[k][asked] = found[k]
 
     left = torch.arange(n, device=queries.device)
-    if ks and (screen := Screen.of(distance, max(ks))):
-        certain = []
-        for asked in torch.split(left, QUERIES_AT_ONCE):
-            near = screen.candidates(queries[asked], None if own is None else own[asked])
+    screen = Screen.of(distance, max(ks)) if ks else None
+    for spare in SPARES:
+        if screen is None:
+            break
+        certain = [left.new_empty(0, dtype=torch.bool)]
+        for asked in _blocks(left, QUERIES_AT_ONCE):
+            near = screen.candidates(queries[asked], None if own is None else own[asked], spare)
             keep(asked, _shares(near.distances, query_labels[asked], reference_labels[near.places], ks, None))
             certain.append(near.certain)
         left = left[~torch.cat(certain)]
-    for asked in torch.split(left, rows_at_once(m)):
+    for asked in _blocks(left, rows_at_once(m)):
         itself = None if own is None else own[asked]
         keep(asked, _shares(distance(queries[asked]), query_labels[asked], reference_labels, ks, itself))
     return shares
@@ -144,6 +147,11 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def _blocks(places: Tensor, at_once: int) -> Sequence[Tensor]:
+    """Of so many; none of no places."""
+    return torch.split(places, at_once) if len(places) else ()
 
 
 def _shares(

@@ -13,18 +13,20 @@ class ProductDistance:
     """Distances to m references, as a function of `lifted query @ lifted reference`.
 
     Attributes:
-        references: lifted, float64 [m, D].
+        references: [m, d].
+        lift_references: from rows [..., d] of them to lifted ones, float64 [..., D].
         lift: from rows [n, d] to lifted queries, float64 [n, D].
         of_products: from products, float64 [n, k], and the lifted queries to distances; none grows with its product.
     """
 
     references: Tensor
+    lift_references: Callable[[Tensor], Tensor]
     lift: Callable[[Tensor], Tensor]
     of_products: Callable[[Tensor, Tensor], Tensor]
 
     @cached_property
     def _products(self) -> Callable[[Tensor], Tensor]:
-        return products_with(self.references)
+        return products_with(self.lift_references(self.references))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Distances of rows [n, d] to all references, [n, m] of x's dtype."""

@@ -14,10 +14,10 @@ from torch import Tensor
 from tasks.metric.product_distance import ProductDistance
 
 LEAST_REFERENCES = 1024  # of fewer, all distances are as quick
-QUERIES_AT_ONCE = 256
-REFERENCES_AT_ONCE = 1 << 14  # products of a block of queries with so many take 16 MB
+QUERIES_AT_ONCE = 512
+REFERENCES_AT_ONCE = 1 << 14  # products of a block of queries with so many take 32 MB
 GROUP = 64  # neighbours of which only the largest product is looked at first
-SPARE = 2  # candidates beyond those that are asked for: one may be nearly as near as the last
+SPARES = (2, 62)  # candidates beyond those that are asked for, at first, and for queries that were then uncertain
 UNIT_ROUNDOFF = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}
 
 
@@ -46,12 +46,14 @@ class Screen:
 
     def __init__(self, distance: ProductDistance, k: int) -> None:
         self.distance, self.k = distance, k
-        self.tiles = [
-            distance.references[start : start + REFERENCES_AT_ONCE].float()
-            for start in range(0, len(distance.references), REFERENCES_AT_ONCE)
-        ]
+        self.room: Tensor | None = None
+        self.tiles, longest = [], torch.zeros((), dtype=torch.float64, device=distance.references.device)
+        for rows in torch.split(distance.references.detach(), REFERENCES_AT_ONCE):
+            lifted = distance.lift_references(rows)
+            self.tiles.append(lifted.float())
+            longest = torch.maximum(longest, lifted.norm(dim=1).max())
         # Rounding of both factors and of each sum, relative to the lengths' product; twice that, for good measure.
-        relative = 2 * (distance.references.shape[1] + 2) * distance.references.norm(dim=1).max()
+        relative = 2 * (self.tiles[0].shape[1] + 2) * longest
         self.error, self.exact_error = (relative * UNIT_ROUNDOFF[dtype] for dtype in (torch.float32, torch.float64))
 
     @classmethod
@@ -60,22 +62,24 @@ class Screen:
         if not isinstance(distance, ProductDistance) or torch.get_float32_matmul_precision() != "highest":
             return None
         references = distance.references
-        many = len(references) >= LEAST_REFERENCES and k + SPARE < len(references)
+        many = len(references) >= LEAST_REFERENCES and k + max(SPARES) < len(references)
         return cls(distance, k) if many and bool(torch.isfinite(references).all()) else None
 
-    def candidates(self, queries: Tensor, own: Tensor | None) -> Candidates:
+    def candidates(self, queries: Tensor, own: Tensor | None, spare: int = SPARES[0]) -> Candidates:
         """The references among which the nearest are.
 
         Args:
             queries: float [n, d].
             own: int64 [n], each query's own place, which is left out; None where they are others.
+            spare: candidates beyond K: the more, the more queries are certain.
         """
         lifted = self.distance.lift(queries)
-        rows, count = lifted.float(), self.k + SPARE
+        rows, count = lifted.float(), self.k + spare
         found = []
         for number, tile in enumerate(self.tiles):
             with torch.autocast(rows.device.type, enabled=False):
-                products, first = rows @ tile.T, number * REFERENCES_AT_ONCE
+                products = torch.mm(rows, tile.T, out=self._room(len(rows), len(tile)))
+            first = number * REFERENCES_AT_ONCE
             if own is not None:
                 here = ((own >= first) & (own < first + len(tile))).nonzero()[:, 0]
                 products[here, own[here] - first] = -torch.inf
@@ -83,7 +87,7 @@ class Screen:
             found.append((values, places + first))
         values, chosen = torch.cat([values for values, _ in found], dim=1).topk(count, dim=1)
         places = torch.cat([places for _, places in found], dim=1).gather(1, chosen)
-        exact = (lifted[:, None] * self.distance.references[places]).sum(dim=2)
+        exact = (lifted[:, None] * self.distance.lift_references(self.distance.references[places])).sum(dim=2)
         distances, order = self.distance.of_products(exact, lifted).to(queries.dtype).sort(dim=1)
         lengths = lifted.norm(dim=1, keepdim=True)
         beyond = self.distance.of_products(values[:, -1:].double() + self.error * lengths, lifted).to(queries.dtype)
@@ -91,6 +95,12 @@ class Screen:
         apart = (ranked[:, :-1] - ranked[:, 1:] > self.exact_error * lengths).all(dim=1)
         certain = apart & (distances[:, self.k - 1] < beyond[:, 0]) & torch.isfinite(distances).all(dim=1)
         return Candidates(places=places.gather(1, order), distances=distances, certain=certain)
+
+    def _room(self, queries: int, references: int) -> Tensor:
+        """Memory for a block's products, the same for all blocks: new pages would cost as much as what fills them."""
+        if self.room is None or len(self.room) < queries * references:
+            self.room = self.tiles[0].new_empty(queries * references)
+        return self.room[: queries * references].view(queries, references)
 
 
 def _largest(products: Tensor, count: int) -> tuple[Tensor, Tensor]:

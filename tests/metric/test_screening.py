@@ -84,9 +84,10 @@ def test_an_error_as_large_as_the_gap_makes_a_query_uncertain() -> None:
     screen = Screen.of(distance, 1)
     assert screen is not None
     own = torch.arange(N)
-    others = (distance.references @ distance.references.T).fill_diagonal_(-torch.inf)
+    lifted = distance.lift(rows)
+    others = (lifted @ lifted.T).fill_diagonal_(-torch.inf)
     ranked = others.sort(dim=1, descending=True).values
-    gaps = ranked[:, 0] - ranked[:, screening.SPARE]
+    gaps = ranked[:, 0] - ranked[:, screening.SPARES[0]]
     screen.error = gaps.median()
     expected = gaps > screen.error * (1 + 1e-3)
     clear = (gaps - screen.error).abs() > 1e-3 * screen.error
@@ -99,7 +100,7 @@ def test_only_many_finite_references_of_a_product_distance_are_screened() -> Non
     make = OWN_DISTANCES_TO["cosine"]
     assert Screen.of(make(few), 1) is None
     assert Screen.of(composed_distance_to(rows), 1) is None
-    assert Screen.of(make(rows), N - screening.SPARE) is None
+    assert Screen.of(make(rows), N - max(screening.SPARES)) is None
     rows[7, 2] = torch.nan
     assert Screen.of(make(rows), 1) is None
     with pytest.raises(ValueError, match="got NaN"):
@@ -160,7 +161,7 @@ def test_the_last_references_are_found_also_where_they_fill_no_group() -> None:
 def test_a_product_distance_is_a_function_of_rows() -> None:
     rows = drawn(5, 3)
     distance = ProductDistance(
-        references=rows.double(), lift=lambda x: x.double(), of_products=lambda products, _: -products
+        references=rows, lift_references=Tensor.double, lift=Tensor.double, of_products=lambda products, _: -products
     )
     got = distance(rows[:2])
     assert got.dtype == torch.float32
