@@ -181,8 +181,11 @@ def fit_segmenter(
     device = torch.device(options.device)
     model = new_model(classes, options.start, _sizes(options), torch.Generator().manual_seed(seed))
     place(model, device)
+    if device.type == "cpu":  # where a training step takes two thirds of the time so, because SegFormer's keys are few
+        model.set_attn_implementation("eager")
     losses = _train(model, images.to(device), targets.to(device), processor, classes, options, seed, on_progress)
 
+    place(model, device)
     segmenter = Segmenter(model, processor)
     confusion = _judge(segmenter, photos, judged, options.batch_size)
     iou = iou_per_class(confusion)

@@ -106,7 +106,9 @@ class Segmenter:
         """Uint8 [height, width]: logits are resized before the argmax, so that edges are finer than their grid."""
         ids = torch.tensor(list(self.classes), device=logits.device)
         with torch.inference_mode():
-            resized = F.interpolate(logits[ids][None], size=(height, width), mode="bilinear", align_corners=False)
+            # A pixel's values lie side by side: on a CPU, argmax is several times as fast as over planes.
+            chosen = logits[ids][None].contiguous(memory_format=torch.channels_last)
+            resized = F.interpolate(chosen, size=(height, width), mode="bilinear", align_corners=False)
             return ids[resized[0].argmax(dim=0)].to(torch.uint8).cpu().numpy()
 
 
@@ -149,11 +151,8 @@ def load_segmenter(name_or_folder: str, device: str = "cpu") -> Segmenter:
 
 
 def place(model: SegformerForSemanticSegmentation, device: torch.device) -> None:
-    """Bring a model to a device, in evaluation mode, with the attention that is fastest there.
-
-    On a CPU that is the plain one (a training step takes two thirds of the time), because SegFormer's keys are few.
-    """
-    model.set_attn_implementation("eager" if device.type == "cpu" else "sdpa")
+    """Bring a model to a device, ready to segment: in evaluation mode, with the attention that is fastest then."""
+    model.set_attn_implementation("sdpa")
     module: nn.Module = model  # transformers' own `to` and `eval` lack annotations
     module.to(device).eval()
 
