@@ -19,7 +19,7 @@ from tasks.segments.tree import SegmentTree, balanced_tree
 
 SIZE = 64
 TRADITIONAL_EPOCHS = (6, 12, 24, 48)
-SPEC = PortraitSpec(train=1280, validation=320, size=SIZE)
+SPEC = PortraitSpec(train=1280, validation=320, size=2 * SIZE)  # photos are larger than what a node sees of them
 
 
 @dataclass(frozen=True, kw_only=True)
