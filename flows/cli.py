@@ -1,4 +1,6 @@
-"""The command `heml`. Exit code 0: done; 1: a server of ours failed; 2: wrong input, said in one line.
+"""The command `heml`.
+
+Exit code 0: done; 1: a server of ours failed, or `--fail-above` says so; 2: wrong input, said in one line.
 
 Commands import what they need when they run: `heml --help` must not wait for torch.
 """

@@ -213,7 +213,7 @@ def _outcome(trained: TrainedTree, results: Mapping[str, NodeResult], cached: se
         result = results[node.name]
         nodes[node.name] = {
             **node_fields(node, result.precision, trained.nodes[node.name].composed),
-            "status": "cached" if node.name in cached else result.status,
+            "status": result.shown_status(cached=node.name in cached),
             "seconds": result.seconds,
             "key": result.key,
             "checkpoint_sha256": result.checkpoint_sha256,

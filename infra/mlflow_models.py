@@ -1,13 +1,16 @@
 """Models in MLflow's registry: saved as code and folders, compared by one score, and fetched again."""
 
+import hashlib
 import logging
 import math
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import infra.mlflow_environment  # noqa: F401 (for its effect, which has to come before MLflow)
 
@@ -82,8 +85,14 @@ def register(
     return f"models:/{name}/{made.version}"
 
 
-def download_model(uri: str, tracking_uri: str) -> Path:
+def download_model(uri: str, tracking_uri: str, copies: Path) -> Path:
     """The local folder of a model: its own place where the artifacts are files of this machine, else a copy.
+
+    Args:
+        uri: of the model.
+        tracking_uri: where it is tracked.
+        copies: folder of the copies, which the workers see too. What was copied before is not copied again; of a run
+            that has not ended, more may have come since.
 
     Raises:
         InputError: there is no such model, or the store does not answer.
@@ -94,8 +103,18 @@ def download_model(uri: str, tracking_uri: str) -> Path:
         raise InputError(f"no model {uri}: nothing is tracked at {tracking_uri} yet; train a tree with `heml train`")
     client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
     try:
-        source = _source(client, uri) if uri.startswith("models:/") else uri
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=tracking_uri))
+        source, final = (_source(client, uri), True) if uri.startswith("models:/") else _source_in_run(client, uri)
+        if urlsplit(source).scheme in ("", "file"):
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=tracking_uri))
+        copy = copies / hashlib.sha256(f"{tracking_uri} {source}".encode()).hexdigest()[:32]
+        if final and copy.exists():
+            return copy
+        copies.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=copies) as folder:
+            got = mlflow.artifacts.download_artifacts(artifact_uri=source, tracking_uri=tracking_uri, dst_path=folder)
+            shutil.rmtree(copy, ignore_errors=True)
+            Path(got).rename(copy)
+        return copy
     except (MlflowException, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"no model {uri} at {tracking_uri}: {reason}; `heml train` registers one") from error
@@ -115,6 +134,15 @@ def _source(client: MlflowClient, uri: str) -> str:
     if logged := re.fullmatch(r"models:/(m-[^/]+)", source):
         source = client.get_logged_model(logged[1]).artifact_location
     return str(source)
+
+
+def _source_in_run(client: MlflowClient, uri: str) -> tuple[str, bool]:
+    """Where ``runs:/RUN/PATH`` lies, and whether the run has ended."""
+    parts = re.fullmatch(r"runs:/([^/]+)/(.+)", uri)
+    if parts is None:
+        raise InputError(f"{uri} names no folder of a run: write runs:/RUN/PATH")
+    run = client.get_run(parts[1]).info
+    return f"{run.artifact_uri}/{parts[2]}", run.end_time is not None
 
 
 def _create_registered_model(client: MlflowClient, name: str) -> None:

@@ -126,7 +126,7 @@ def _request(file: ClusterFile, settings: Settings) -> Any:
     except ModuleNotFoundError as error:
         raise InputError(
             f"a cluster file of kind {file.kind} needs the package {package}, and the module {error.name} is missing: "
-            "install it with `pip install 'heml-pipeline[cluster]'`"
+            "install it with `pip install '.[cluster]'` in this project's folder"
         ) from error
     return kubernetes_cluster(file, settings)
 

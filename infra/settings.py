@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         return self.home / "nodes"
 
     @property
+    def models(self) -> Path:
+        """Folder of copies of models whose files lie with an MLflow server."""
+        return self.home / "models"
+
+    @property
     def decoded(self) -> Path:
         """Folder of the memory-mapped, decoded images."""
         return self.home / "decoded"

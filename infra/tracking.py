@@ -142,14 +142,13 @@ def _open(uri: str) -> Tracker:
     return MlflowTracker(uri)
 
 
-def fetch_model(uri: str, settings: Settings, artifact: str = "tree") -> Path:
+def fetch_model(uri: str, settings: Settings) -> Path:
     """The local folder of a trained tree.
 
     Args:
         uri: ``models:/NAME@champion``, ``models:/NAME/3``, ``models:/NAME`` (the latest), ``runs:/RUN/PATH``, or a
             local folder: a registered model's or the tree's own.
         settings: whose tracking store is meant.
-        artifact: the model's folder that is wanted, by its name in the model.
 
     Raises:
         InputError: there is no such folder or model.
@@ -157,7 +156,7 @@ def fetch_model(uri: str, settings: Settings, artifact: str = "tree") -> Path:
     if uri.startswith(("models:/", "runs:/")):
         from infra.mlflow_models import download_model  # noqa: PLC0415 (as above)
 
-        folder = download_model(uri, settings.tracking_uri)
+        folder = download_model(uri, settings.tracking_uri, settings.models)
     else:
         folder = Path(uri).expanduser().absolute()
         if not folder.is_dir():
@@ -170,10 +169,10 @@ def fetch_model(uri: str, settings: Settings, artifact: str = "tree") -> Path:
     try:
         # This loader knows texts, lists and mappings only, and does not unfold what refers to itself.
         fields = yaml.load(description.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
-        inside = folder / str(fields["flavors"]["python_function"]["artifacts"][artifact]["path"])
+        inside = folder / str(fields["flavors"]["python_function"]["artifacts"]["tree"]["path"])
         is_inside = inside.resolve().is_relative_to(folder.resolve())
     except (LookupError, TypeError, ValueError, OSError, RuntimeError, yaml.YAMLError) as error:
-        raise InputError(f"the model at {folder} has no {artifact}: it was not registered by `heml train`") from error
+        raise InputError(f"the model at {folder} has no tree: it was not registered by `heml train`") from error
     if not is_inside:
-        raise InputError(f"the model at {folder} says that its {artifact} is elsewhere, at {inside}: register it anew")
+        raise InputError(f"the model at {folder} says that its tree is elsewhere, at {inside}: register it anew")
     return inside

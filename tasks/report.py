@@ -130,7 +130,7 @@ def _post(
                 result = results[node.name]
                 composed = decisions.nodes[node.name].composed if node.name in decisions.nodes else None
                 figures = _figures("", result.precision) | (_figures("composed ", composed) if composed else {})
-                status = "cached" if node.name in cached else result.status
+                status = result.shown_status(cached=node.name in cached)
                 rows.append({"node": node.name, **figures, "n": result.precision.n, "status": status})
         post_table(key=artifact_key("level", str(level)), table=rows, description=f"P@K at level {level}")
     head = [f"# {markdown_text(tree.root.name)}", "", f"Report: {markdown_text(str(report))}", ""]

@@ -28,9 +28,10 @@ def segmenting_rows(setting: BenchSetting) -> Iterator[BenchRow]:
         setting: of the benchmark.
     """
     device = torch.device(setting.device)
+    names = {number: f"part {number}" for number in range(CLASSES)}
     with seeded(setting.seed), torch_threads(setting.threads):
         segmenter = Segmenter(
-            SegformerForSemanticSegmentation(SegformerConfig(id2label=dict.fromkeys(range(CLASSES), "part"))),
+            SegformerForSemanticSegmentation(SegformerConfig(id2label=names)),
             SegformerImageProcessor(size={"height": SIZE, "width": SIZE}),
         )
         place(segmenter.model, device)

@@ -152,8 +152,7 @@ def _above(fit: CrossFit, controls: Sequence[CrossFit], known: _Photos) -> Diffe
         return None
     weights = sum((labels == name) / (labels == name).sum() for name in names) * len(shared) / len(names)
     mine, *others = (each.train[np.isin(each.train_indices, shared)] * weights for each in (fit, *controls))
-    difference = mine - max(others, key=lambda shares: float(shares.mean()))
-    return Difference(value=float(difference.mean()), interval=bootstrap_interval(difference), n=len(difference))
+    return Difference.of(mine - max(others, key=lambda shares: float(shares.mean())))
 
 
 def _within(fit: CrossFit, look: Drop, known: _Photos, parts: int) -> WithinGroups | None:

@@ -101,7 +101,7 @@ class BiasReport:
         what_if: of every leaf that can be exchanged.
         tree: node to its children's names, children before parents.
         node_precision: node to P@1 of its own model; None if it has none.
-        seed: of all that was drawn.
+        seed: of the folds and of the exchanged photos; bootstrap intervals always draw with 0.
     """
 
     source: str

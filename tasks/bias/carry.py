@@ -7,7 +7,7 @@ import torch
 
 from tasks.metric.checkpoint import file_sha256, save_checkpoint
 from tasks.metric.evaluation import Precision, evaluate
-from tasks.metric.identity import CODE, code_version, node_key
+from tasks.metric.identity import TRAINING, code_version, made_of, node_key
 from tasks.metric.model import embed
 from tasks.metric.node_result import NodeResult, finished_result, write_result
 from tasks.metric.peak_memory import peak_memory
@@ -40,7 +40,7 @@ def carry_over(trained: TrainedTree, name: str, store: SegmentStore, decoded: Pa
             "class_ids": class_ids,
             "store": store.digest,
             "options": asdict(options),
-            "code": code_version((*CODE, "bias/carry.py")),
+            "code": code_version((*made_of(TRAINING), "bias/carry.py")),
         }
     )
     folder = nodes / key

@@ -6,7 +6,6 @@ Nothing is chosen on either: the last epoch is taken. Both kinds of photos are n
 where their figures differ, the data differ.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.metric.checkpoint import load_checkpoint, save_checkpoint
 from tasks.metric.distances import OWN_DISTANCES_TO
-from tasks.metric.identity import CODE, code_version, node_key
+from tasks.metric.identity import TRAINING, code_version, made_of, node_key
 from tasks.metric.losses import loss_family
 from tasks.metric.model import embed, load_model
 from tasks.metric.node_job import NodeJob
@@ -62,9 +61,7 @@ def halves(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return half
 
 
-def cross_fit(
-    subject: Subject, store: SegmentStore, decoded: Path, folder: Path, on_epoch: Callable[[], None] = lambda: None
-) -> CrossFit | None:
+def cross_fit(subject: Subject, store: SegmentStore, decoded: Path, folder: Path) -> CrossFit | None:
     """Cross-fit one part, a control, or take what an earlier call left.
 
     Args:
@@ -72,7 +69,6 @@ def cross_fit(
         store: the data; photos alone.
         decoded: folder of this machine's decoded splits.
         folder: where results are kept, each in a folder of its key.
-        on_epoch: called after each epoch that runs.
 
     Returns:
         The shares; None where it cannot be trained (`TrainingData.degenerate`).
@@ -80,9 +76,8 @@ def cross_fit(
     Raises:
         InputError: a picture cannot be decoded, or the loss is not a number.
     """
-    key = node_key(
-        {"cross-fit": HALVES, "subject": subject.key(store), "code": code_version((*CODE, "bias/cross_fit.py"))}
-    )
+    code = code_version((*made_of(TRAINING), "bias/cross_fit.py"))
+    key = node_key({"cross-fit": HALVES, "subject": subject.key(store), "code": code})
     if (folder / key / _FILE).is_file():
         kept = {name: tensor.numpy() for name, tensor in load_checkpoint(folder / key / _FILE).items()}
         return CrossFit(**kept)
@@ -96,7 +91,7 @@ def cross_fit(
     train, validation = np.empty(len(whole)), np.zeros(len(data.validation))
     for number in range(HALVES):
         learned, asked = whole.subset(half == number), whole.subset(half != number)
-        shares = _asked(subject, replace(data, train=learned), asked, folder / key / str(number), on_epoch)
+        shares = _asked(subject, replace(data, train=learned), asked, folder / key / str(number))
         train[np.isin(whole.indices, asked.indices)] = shares[0]
         validation += shares[1] / HALVES
     found = CrossFit(
@@ -107,13 +102,13 @@ def cross_fit(
 
 
 def _asked(
-    subject: Subject, data: TrainingData, asked: NodeView, folder: Path, on_epoch: Callable[[], None]
+    subject: Subject, data: TrainingData, asked: NodeView, folder: Path
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Shares of the photos of the other half and of validation, by a model of one half."""
     options = replace(subject.options, patience=subject.options.epochs)
     none = replace(data.held_out, indices=np.empty(0, dtype=np.int64))
     job = NodeJob(node=subject.name, key=folder.parent.name, folder=folder, options=options)
-    result = train_node(job, replace(data, held_out=none, validation=none), lambda _: on_epoch())
+    result = train_node(job, replace(data, held_out=none, validation=none), lambda _: None)
     model = load_model(options.model, load_checkpoint(result.checkpoint, result.checkpoint_sha256)).to(options.device)
     references = embed(model, data.train.batches(options.device), options.device)
     distance = OWN_DISTANCES_TO[loss_family(options.loss).own_distance](references)

@@ -69,7 +69,7 @@ class Decided:
 
 
 def decide_all(trained: TrainedTree, store: SegmentStore, decoded: Path) -> Decided:
-    """Embed a store's photos and measure all distances.
+    """Embed a store's photos, ready to be asked for neighbours.
 
     Raises:
         InputError: as `embed_tree`, or the root has no model.

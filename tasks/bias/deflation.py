@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from tasks.bias.gap import gap_difference
 from tasks.bias.group_precision import GroupPrecision
 from tasks.metric.compare import Difference
-from tasks.metric.precision import bootstrap_interval
 
 RECOMBINE, SAME_LABEL, REWEIGHT, SUBSAMPLE = "recombine", "same-label paste", "reweight", "subsample"
 REMEDIES = (RECOMBINE, SAME_LABEL, REWEIGHT, SUBSAMPLE)
@@ -137,11 +136,8 @@ def deflation(
     changes = {}
     for outcome in after:
         gap = gap_difference(before.shares, outcome.shares, labels, groups)
-        difference = outcome.shares - before.shares
         changes[outcome.name] = Change(
-            precision=Difference(
-                value=float(difference.mean()), interval=bootstrap_interval(difference), n=len(difference)
-            ),
+            precision=Difference.of(outcome.shares - before.shares),
             gap=gap,
             closed=gap.value / before.groups.gap if before.groups.gap > 0 else None,
         )

@@ -21,7 +21,7 @@ from tasks.metric.distances import OWN_DISTANCES
 from tasks.metric.embed_photo import embed_photo
 from tasks.metric.precision import bootstrap_interval
 from tasks.metric.trained_tree import TrainedTree
-from tasks.segments.compose import BACKGROUND_CLASS
+from tasks.segments.compose import BACKGROUND_CLASS, FILLS
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import TreeNode
@@ -174,10 +174,11 @@ def _changes(
 
 
 def _differ(before: Picture, after: Picture, node: TreeNode, trained: TrainedTree) -> bool:
-    """Whether a node may see a difference: with a fill that is made of the whole photo it always may."""
+    """Whether a node may see a difference."""
     class_ids = node.class_ids(trained.classes)
-    if class_ids is None or trained.options.fill in ("mean", "blur"):
+    fill = FILLS[trained.options.fill]
+    if class_ids is None or fill.of_whole_photo:
         return True
     changed = (before.image != after.image).any(axis=0) | (before.label_map != after.label_map)
-    shown = [*class_ids, BACKGROUND_CLASS] if trained.options.fill == "background" else list(class_ids)
+    shown = [*class_ids, BACKGROUND_CLASS] if fill.keeps_background else list(class_ids)
     return bool(np.isin(before.label_map[changed], shown).any() or np.isin(after.label_map[changed], shown).any())

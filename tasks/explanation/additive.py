@@ -1,8 +1,8 @@
-"""The additive reading: how the leaves' distances add up to the root's (HEML section 1.7, `z = sum_i y_i`).
+"""The additive reading: how the leaves' distances add up to the root's (HEML, `z = sum_i y_i`).
 
 The sum itself is the composed decision (`tasks.metric.composed`), to which each leaf's term adds exactly. Nothing in
-training ties the root's own distance to it: for that one the sum is an additive surrogate, whose fit is reported (our
-reading).
+training ties the root's own model to it: for the squared Euclidean distance of its embeddings, whatever the loss, the
+sum is an additive surrogate, whose fit is reported (our reading).
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,8 @@ IMAGES = 500  # 124,750 pairs
 @dataclass(frozen=True, kw_only=True)
 class AdditiveFit:
     """The root's own distance as a straight line of the leaves' weighted sum, over validation pairs.
+
+    Both are squared Euclidean distances of L2-normalised embeddings, whatever the loss.
 
     Attributes:
         slope, intercept: of the line, by least squares.

@@ -1,4 +1,4 @@
-"""Explain a pair: the tree of distances of two photos, with both SFAM maps at every node (HEML section 1.6)."""
+"""Explain a pair: the tree of distances of two photos, with both SFAM maps at every node (HEML's metric tree)."""
 
 from dataclasses import dataclass, replace
 

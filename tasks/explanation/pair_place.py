@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-LIST = "../index.html"
-
 
 @dataclass(frozen=True, kw_only=True)
 class PairPlace:

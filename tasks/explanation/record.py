@@ -14,7 +14,8 @@ from tasks.segments.framing import Box
 class NodeExplanation:
     """What one node says about the two photos A and B.
 
-    Distances are None where the node is degenerate (it has no model) or the part is absent in A or B.
+    Distances are None where the node is degenerate (it has no model), or where the part is absent in A or B and the
+    tree skips absent parts.
 
     Attributes:
         name: the node's name.
@@ -29,7 +30,8 @@ class NodeExplanation:
         precision: the node's P@K on its validation images; its figures are None where the node is degenerate.
         composed: the node's picture of A and of B, uint8 [3, h, w].
         maps: SFAM of A and of B, float32 [h, w] in [0, 1]; None where there is no distance.
-        bias_share: share of the cosine that the embedder's biases carry, not the channels, for A and for B.
+        bias_share: share of the explained similarity (the cosine; for the SNR loss, 1 - 2 times the bounded distance)
+            that the model's biases carry, not the channels, for A and for B.
         composed_distance: the weighted sum of the terms of the trained leaves below it, in [0, 4]; None without any.
         composed_precision: P@K by that sum; None for a leaf.
         boxes: the square of A and of B that the node sees, in the photo's pixels; None where it sees the whole photo.

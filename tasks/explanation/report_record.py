@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metric.controls import Controlled
+from tasks.metric.node_result import ShownStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class NodeReport:
     segments: tuple[str, ...]
     children: tuple[str, ...]
     level: int
-    status: Literal["trained", "cached", "degenerate"]
+    status: ShownStatus
     precision_at: Mapping[int, Score | None]
     n: int
     composed_at: Mapping[int, Score | None] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class TreeReport:
     images: Mapping[str, int]
     label_counts: Mapping[str, Mapping[str, int]]
     nodes: tuple[NodeReport, ...]
-    segmenter_iou: Mapping[str, float] | None = None
+    segmenter_iou: Mapping[str, float | None] | None = None
     r_squared: float | None = None
     rank_correlation: float | None = None
     pairs: int = 0

@@ -58,11 +58,7 @@ def tree_report(
                 segments=node.leaves,
                 children=node.children,
                 level=node.level,
-                status="degenerate"
-                if result.status == "degenerate"
-                else "cached"
-                if node.name in cached
-                else "trained",
+                status=result.shown_status(cached=node.name in cached),
                 precision_at=_scores(result.precision),
                 composed_at=_scores(decision.composed) if decision else {},
                 weight=decisions.weights.get(node.name),

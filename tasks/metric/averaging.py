@@ -1,4 +1,4 @@
-"""A combined node's start: the weighted average of its children's trained weights (HEML section 1.3)."""
+"""A combined node's start: the weighted average of its children's trained weights (HEML's local models)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args

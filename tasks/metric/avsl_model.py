@@ -12,16 +12,18 @@ from tasks.errors import InputError
 from tasks.metric.avsl_similarity import Similarity
 from tasks.metric.model import ModelSpec
 from tasks.metric.seeding import seeded
-from tasks.metric.trunks import SMALL, build_trunk, trunk_names
+from tasks.metric.trunks import OURS, build_trunk, trunk_names
 
 LEVELS = ("layer2", "layer3", "layer4")
-# torchvision's ResNet class, and `resnet12`; `small` has its stages' names too.
+# torchvision's ResNet class.
 RESNETS = ("resnet", "resnext", "wide_resnet")
 
 
 def avsl_trunks() -> tuple[str, ...]:
     """Names of the trunks that have AVSL's three levels."""
-    return tuple(name for name in trunk_names() if name == SMALL or name.startswith(RESNETS))
+    return tuple(
+        name for name in trunk_names() if (OURS[name].avsl_levels if name in OURS else name.startswith(RESNETS))
+    )
 
 
 def check_trunk(name: str) -> None:

@@ -41,7 +41,7 @@ def train_avsl(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport
     Args:
         job: its name, key (`identity.avsl_identity`), folder, options; `start` is an `AVSLModel`'s state.
         data: the images.
-        on_epoch: called after each epoch that runs.
+        on_epoch: called after each epoch, and at once for those that ran before an interruption.
 
     Raises:
         InputError: a trunk without AVSL's levels, or the loss is not a number; the epochs before are kept.

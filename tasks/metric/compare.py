@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.metric.composed import PartEmbeddings
@@ -25,6 +26,11 @@ class Difference:
     value: float
     interval: tuple[float, float]
     n: int
+
+    @classmethod
+    def of(cls, differences: NDArray[np.float64]) -> "Difference":
+        """The mean of n > 0 images' differences."""
+        return cls(value=float(differences.mean()), interval=bootstrap_interval(differences), n=len(differences))
 
     @property
     def is_tie(self) -> bool:
@@ -53,8 +59,7 @@ def compare_nodes(
         precisions_among(OWN_DISTANCES_TO[own_distance](rows), rows, known, known, [1], own=own)[1]
         for rows in (part.embeddings[torch.isin(part.indices, shared)] for part in (one, other))
     )
-    difference = (first - second).numpy()
-    return Difference(value=float(np.mean(difference)), interval=bootstrap_interval(difference), n=len(shared))
+    return Difference.of((first - second).numpy())
 
 
 def compare_shares(one: Mapping[int, float], other: Mapping[int, float]) -> Difference | None:
@@ -69,5 +74,4 @@ def compare_shares(one: Mapping[int, float], other: Mapping[int, float]) -> Diff
     shared = sorted(one.keys() & other.keys())
     if not shared:
         return None
-    difference = np.array([one[image] - other[image] for image in shared])
-    return Difference(value=float(np.mean(difference)), interval=bootstrap_interval(difference), n=len(shared))
+    return Difference.of(np.array([one[image] - other[image] for image in shared]))

@@ -1,4 +1,4 @@
-"""The composed decision: the weighted sum of the leaves' distances, `z = sum_i w_i |x_i - y_i|^2` (HEML section 1.7).
+"""The composed decision: the weighted sum of the leaves' distances, `z = sum_i w_i |x_i - y_i|^2` (HEML).
 
 The paper states `z = sum_i y_i` and does not measure it. In the squared Euclidean form on L2-normalised embeddings (our
 reading) the sum is exactly the squared distance of the vectors `sqrt(w_i) x_i` side by side; an absent part is the zero

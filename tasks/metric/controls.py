@@ -15,12 +15,9 @@ from tasks.metric.losses import loss_family
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import BACKGROUND_CONTROL, shape_control_name
-from tasks.segments.compose import Fill
+from tasks.segments.compose import FILLS, Fill
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree
-
-# With these fills a leaf's picture holds the background too, and that may be what its figure comes from.
-FILLS_WITH_BACKGROUND: tuple[Fill, ...] = ("background", "blur")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +103,7 @@ def controlled(
 
     figures = (among_the_leaf_s(shape), among_the_leaf_s(background))
     rivals = [(shape, figures[0])]
-    if fill in FILLS_WITH_BACKGROUND:
+    if FILLS[fill].shows_background:
         rivals.append((background, figures[1]))
     known = [(figure.at[1], part) for part, figure in rivals if part and figure and figure.at[1] is not None]
     above = None

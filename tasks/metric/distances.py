@@ -14,9 +14,10 @@ DistanceTo = Callable[[Tensor], Tensor]
 
 
 def snr_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Signal-to-noise-ratio distance, `var(x - y) / var(x)` over the embedding's dimensions (HEML section 1.6).
+    """Signal-to-noise-ratio distance, `var(x - y) / var(x)` over the embedding's dimensions (HEML's metric tree).
 
-    Rows are L2-normalised first. The distance is asymmetric: x is the signal.
+    The paper's formula sums the variance of single numbers, which is 0; ours is over the dimensions of L2-normalised
+    rows (our reading). The distance is asymmetric: x is the signal.
 
     Args:
         x: float [n, d].

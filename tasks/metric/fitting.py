@@ -40,7 +40,7 @@ def fit(
         job: whose training, where its files go, how.
         data: its images.
         learner: makes what is trained, in its initial state.
-        on_epoch: called after each epoch that runs.
+        on_epoch: called after each epoch, and at once for those that ran before an interruption.
 
     Raises:
         InputError: the loss or an embedding is not a number; the epochs before are kept.

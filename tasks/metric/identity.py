@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -14,28 +14,44 @@ from tasks.metric.checkpoint import file_sha256
 from tasks.metric.options import TrainingOptions
 
 ROOMS = Path(__file__).parent.parent
-# The modules that a node's weights and figures come from.
-CODE = (
-    *(f"metric/{name}.py" for name in (
-        "angular_loss", "augment", "averaging", "batches", "distances", "efficientnet_lite", "evaluation", "fitting",
-        "input_scale", "learner", "losses", "micro_batches", "model", "precision", "product_distance", "resnet12",
-        "screening", "seeding", "small_trunk", "torch_threads", "torchvision_trunks", "training", "training_data",
-        "training_epoch", "trunks",
-    )),
-    "metric/plan.py",
-    "segments/compose.py",
-    "segments/decoded.py",
-    "segments/extent.py",
-    "segments/framing.py",
-    "segments/pictures.py",
-)  # fmt: skip
-# What an AVSL baseline comes from besides.
-AVSL_CODE = tuple(f"metric/{name}.py" for name in ("avsl_loss", "avsl_model", "avsl_similarity", "avsl_training"))
+# What makes a node's weights and figures: these modules, and all that they import.
+TRAINING = ("metric/training.py", "metric/training_data.py", "metric/plan.py")
+AVSL_TRAINING = (*TRAINING, "metric/avsl_training.py")
+# What they import that no weight depends on, and why.
+NOT_THE_METHOD: Mapping[str, str] = {
+    "errors.py": "messages",
+    "temporary_path.py": "files",
+    "metric/checkpoint.py": "files",
+    "metric/epoch_reports.py": "a record",
+    "metric/identity.py": "the key itself",
+    "metric/node_job.py": "a record",
+    "metric/node_result.py": "a record",
+    "metric/options.py": "its values are in the key",
+    "metric/out_of_memory.py": "an error's name",
+    "metric/peak_memory.py": "a measurement",
+    "metric/subject.py": "its values are in the key",
+    "metric/training_state.py": "a resumed training ends with the same weights",
+    "segments/source.py": "types",
+    "segments/store.py": "its digest is in the key",
+    "segments/tree.py": "the classes are in the key",
+}
 
 
 @cache
-def code_version(modules: tuple[str, ...] = CODE) -> str:
-    """Digest of the method's code without comments and docstrings: editing those retrains nothing."""
+def made_of(starts: tuple[str, ...]) -> tuple[str, ...]:
+    """Files under tasks/, and all that they import of the method, sorted."""
+    seen: set[str] = set()
+    waiting = set(starts)
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        waiting |= _imported(name) - seen - set(NOT_THE_METHOD)
+    return tuple(sorted(seen))
+
+
+@cache
+def code_version(modules: tuple[str, ...]) -> str:
+    """Digest of files under tasks/ without comments and docstrings: editing those retrains nothing."""
     digest = hashlib.sha256()
     for name in modules:
         tree = ast.parse((ROOMS / name).read_text(encoding="utf-8"))
@@ -81,7 +97,7 @@ def node_identity(
         "training": training,
         "children": list(children),
         "silhouette": silhouette,
-        "code": code_version(),
+        "code": code_version(made_of(TRAINING)),
     }
 
 
@@ -103,7 +119,7 @@ def avsl_identity(class_ids: tuple[int, ...] | None, store_digest: str, options:
         "class_ids": class_ids,
         "store": store_digest,
         "training": training,
-        "code": code_version((*CODE, *AVSL_CODE)),
+        "code": code_version(made_of(AVSL_TRAINING)),
     }
 
 
@@ -129,3 +145,14 @@ def _digest(weights: Path) -> str:
         return file_sha256(weights)
     except OSError as error:
         raise InputError(f"the weights {weights} cannot be read: {error}; give none, DEFAULT or a file") from None
+
+
+def _imported(name: str) -> set[str]:
+    """The files under tasks/ that a file imports, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOMS / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tasks."):
+            path = node.module.removeprefix("tasks.").replace(".", "/")
+            names = {alias.name for alias in node.names}
+            found |= {f"{path}/{name}.py" for name in names} if (ROOMS / path).is_dir() else {f"{path}.py"}
+    return found

@@ -26,13 +26,11 @@ class LossFamily:
             [n, d], labels [n] and the miner's result. Its own parameters, if any, come from torch's current seed.
         own_distance: the distance by which a node trained with this loss finds its neighbours.
         mined: whether hard pairs are mined for it. Losses with proxies compare each image with every proxy.
-        about: one line for people.
     """
 
     build: Callable[[int, int], nn.Module]
     own_distance: OwnDistance
     mined: bool
-    about: str
 
     def miner(self) -> nn.Module | None:
         """The miner of hard pairs; None for a loss that compares with proxies."""
@@ -40,7 +38,7 @@ class LossFamily:
 
 
 def _triplet(labels: int, dimensions: int) -> nn.Module:
-    # The hinge max(0, d_ap - d_an + margin); the absolute value that the paper prints is a slip (our reading).
+    """The hinge max(0, d_ap - d_an + margin); the absolute value that the paper prints is a slip (our reading)."""
     # The distance is not squared in the hinge: the square's gradient fades where all embeddings lie close together, and
     # training starts there. The order of neighbours, and so P@K, is the same.
     distance = LpDistance(normalize_embeddings=True, p=2, power=1)
@@ -49,30 +47,36 @@ def _triplet(labels: int, dimensions: int) -> nn.Module:
 
 
 def _angular(labels: int, dimensions: int) -> nn.Module:
+    """The angle at the negative, at most 40 degrees, of L2-normalised embeddings."""
     return NormalisedAngularLoss(alpha=40)
 
 
 def _multi_similarity(labels: int, dimensions: int) -> nn.Module:
+    """Pairs weighted by three similarities, with the constants published with the loss."""
     loss: nn.Module = losses.MultiSimilarityLoss(alpha=2, beta=50, base=0.5, distance=CosineSimilarity())
     return loss
 
 
 def _ntxent(labels: int, dimensions: int) -> nn.Module:
+    """Cross-entropy of pairs, at the temperature of the library."""
     loss: nn.Module = losses.NTXentLoss(temperature=0.07, distance=CosineSimilarity())
     return loss
 
 
 def _snr(labels: int, dimensions: int) -> nn.Module:
+    """Contrastive: max(0, margin - d) for two labels; the plus sign that the paper prints is a slip (our reading)."""
     loss: nn.Module = losses.SignalToNoiseRatioContrastiveLoss(distance=SNRDistance())
     return loss
 
 
 def _proxy_anchor(labels: int, dimensions: int) -> nn.Module:
+    """One learned proxy a label, with the constants published with the loss."""
     loss: nn.Module = losses.ProxyAnchorLoss(labels, dimensions, margin=0.1, alpha=32)
     return loss
 
 
 def _subcenter_arcface(labels: int, dimensions: int) -> nn.Module:
+    """Learned sub-centres of each label, an angular margin in degrees."""
     loss: nn.Module = losses.SubCenterArcFaceLoss(
         num_classes=labels, embedding_size=dimensions, margin=28.6, scale=64, sub_centers=SUB_CENTRES
     )
@@ -80,28 +84,13 @@ def _subcenter_arcface(labels: int, dimensions: int) -> nn.Module:
 
 
 LOSSES: dict[str, LossFamily] = {
-    "triplet": LossFamily(
-        build=_triplet, own_distance="squared_euclidean", mined=True, about="triplet margin 0.1 (HEML's default)"
-    ),
-    "angular": LossFamily(
-        build=_angular, own_distance="squared_euclidean", mined=True, about="angle at the negative, 40 degrees"
-    ),
-    "multi_similarity": LossFamily(
-        build=_multi_similarity, own_distance="cosine", mined=True, about="pairs weighted by three similarities"
-    ),
-    "ntxent": LossFamily(
-        build=_ntxent, own_distance="cosine", mined=True, about="cross-entropy of pairs, temperature 0.07"
-    ),
-    "snr": LossFamily(build=_snr, own_distance="snr", mined=True, about="contrastive in the SNR distance"),
-    "proxy_anchor": LossFamily(
-        build=_proxy_anchor, own_distance="cosine", mined=False, about="one learned proxy a label"
-    ),
-    "subcenter_arcface": LossFamily(
-        build=_subcenter_arcface,
-        own_distance="cosine",
-        mined=False,
-        about="three learned sub-centres a label, angular margin 28.6 degrees",
-    ),
+    "triplet": LossFamily(build=_triplet, own_distance="squared_euclidean", mined=True),
+    "angular": LossFamily(build=_angular, own_distance="squared_euclidean", mined=True),
+    "multi_similarity": LossFamily(build=_multi_similarity, own_distance="cosine", mined=True),
+    "ntxent": LossFamily(build=_ntxent, own_distance="cosine", mined=True),
+    "snr": LossFamily(build=_snr, own_distance="snr", mined=True),
+    "proxy_anchor": LossFamily(build=_proxy_anchor, own_distance="cosine", mined=False),
+    "subcenter_arcface": LossFamily(build=_subcenter_arcface, own_distance="cosine", mined=False),
 }
 
 

@@ -1,4 +1,4 @@
-"""A node's local model: trunk, global average pooling, embedder (HEML section 1.3)."""
+"""A node's local model: trunk, global average pooling, embedder (HEML's local model)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -11,6 +11,7 @@ from tasks.segments.framing import Framing
 from tasks.temporary_path import temporary_path
 
 Status = Literal["trained", "degenerate"]
+ShownStatus = Literal["trained", "cached", "degenerate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,10 @@ class NodeResult:
         int64 [n], positions in the whole split. What an AVSL baseline keeps: `avsl_training.train_avsl`.
         """
         return Path(self.folder) / "embeddings.safetensors"
+
+    def shown_status(self, *, cached: bool) -> ShownStatus:
+        """Its status, or "cached" if an earlier run trained it."""
+        return "cached" if cached and self.status == "trained" else self.status
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

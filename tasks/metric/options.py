@@ -71,7 +71,7 @@ class TrainingOptions:
         """
         loss_family(self.loss)
         choices: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-            ("fill", self.fill, FILLS),
+            ("fill", self.fill, tuple(FILLS)),
             ("framing", self.framing, FRAMING_CHOICES),
             ("absent", self.absent, ABSENT),
             ("averaging", self.averaging, AVERAGING_WEIGHTS),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tasks.metric.composed import PartEmbeddings
-from tasks.metric.identity import code_version
+from tasks.metric.identity import TRAINING, code_version, made_of
 from tasks.metric.kept_tensors import kept_tensors
 from tasks.metric.model import EmbeddingModel, embed
 from tasks.metric.trained_tree import TrainedTree
@@ -70,7 +70,7 @@ def _open(trained: TrainedTree, store: SegmentStore, name: str, together: Sequen
         raise ValueError(f"a degenerate node has no index; got {name!r}")
     facts = {
         "version": PART_INDEX_VERSION,
-        "code": code_version(),
+        "code": code_version(made_of(TRAINING)),
         "node": name,
         "checkpoint": node.sha256,
         "store": store.digest,

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -244,10 +245,9 @@ def _parse(fields: dict[str, Any], path: Path, device: str) -> TrainedTree:
     if fields["decision"] not in get_args(Decision) or not isinstance(fields["facts"], dict):
         raise ValueError("its decision or its facts are none")
     options = TrainingOptions(**{**fields["options"], "device": device})
-    for name, default in asdict(TrainingOptions()).items():
-        value = getattr(options, name)
-        if type(value) is not type(default) and not (type(default) is float and type(value) is int):
-            raise ValueError(f"its {name} is {value!r}")
+    for name, hint in get_type_hints(TrainingOptions).items():
+        if not _is_of(getattr(options, name), hint):
+            raise ValueError(f"its {name} is {getattr(options, name)!r}")
     if options.size > LARGEST_SIZE:
         raise ValueError(f"its pictures have the size {options.size}")
     return TrainedTree(
@@ -261,6 +261,15 @@ def _parse(fields: dict[str, Any], path: Path, device: str) -> TrainedTree:
         composed_quantiles=parse_quantiles(fields["composed_quantiles"]),
         facts=fields["facts"],
     )
+
+
+def _is_of(value: object, hint: Any) -> bool:
+    """Whether a value read from JSON is of an option's type, or of one of its types."""
+    if isinstance(hint, UnionType):
+        return any(_is_of(value, each) for each in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    return type(value) is hint or (hint is float and type(value) is int)
 
 
 def _rounded(quantiles: NDArray[np.float32]) -> list[float]:

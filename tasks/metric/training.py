@@ -1,4 +1,4 @@
-"""A node's training: embed, mine, loss, over all epochs; the weights of the best epoch are kept (HEML section 1.3)."""
+"""A node's training: embed, mine, loss, over all epochs; the best epoch's weights are kept (HEML's local models)."""
 
 from collections.abc import Callable, Mapping
 
@@ -23,7 +23,7 @@ def train_node(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport
     Args:
         job: which node, from which weights, how.
         data: the node's images.
-        on_epoch: called after each epoch that runs.
+        on_epoch: called after each epoch, and at once for those that ran before an interruption.
 
     Raises:
         InputError: the loss is not a number; the epochs before are kept.

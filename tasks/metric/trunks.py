@@ -1,6 +1,7 @@
 """Trunks: the convolutional part of any torchvision classification CNN, by name, or one of our own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,16 +12,51 @@ from tasks.errors import InputError
 from tasks.metric.resnet12 import resnet12
 from tasks.metric.small_trunk import small_trunk
 
-SMALL = "small"
-EFFICIENTNET_LITE0 = "efficientnet_lite0"
-RESNET12 = "resnet12"
-OURS = (SMALL, EFFICIENTNET_LITE0, RESNET12)  # built here; no address to fetch weights from
+Renaming = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnTrunk:
+    """A trunk that is built here; there is no address to fetch its weights from.
+
+    Attributes:
+        build: makes it, from whether weights of a file will be loaded into it.
+        renamed: from a published state dict to its own names.
+        avsl_levels: whether it has the stages that AVSL compares, `layer2` to `layer4`.
+    """
+
+    build: Callable[[bool], nn.Sequential]
+    renamed: Renaming = dict
+    avsl_levels: bool = True
+
+
+def _efficientnet_lite0(loaded: bool) -> nn.Sequential:
+    # torchvision takes seconds to import, and the small trunk needs none of it.
+    from tasks.metric.efficientnet_lite import efficientnet_lite0, fix_statistics  # noqa: PLC0415
+
+    trunk = efficientnet_lite0()
+    if loaded:
+        fix_statistics(trunk)
+    return trunk
+
+
+def _from_published_lite0(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    from tasks.metric.efficientnet_lite import from_published  # noqa: PLC0415 (as above)
+
+    return from_published(state)
+
+
+SMALL, EFFICIENTNET_LITE0, RESNET12 = "small", "efficientnet_lite0", "resnet12"
+OURS: Mapping[str, OwnTrunk] = {
+    SMALL: OwnTrunk(build=lambda _: small_trunk()),
+    EFFICIENTNET_LITE0: OwnTrunk(build=_efficientnet_lite0, renamed=_from_published_lite0, avsl_levels=False),
+    RESNET12: OwnTrunk(build=lambda _: resnet12()),
+}
 
 
 def trunk_names() -> tuple[str, ...]:
     """Names that `build_trunk` knows."""
-    # torchvision takes seconds to import, and the small trunk needs none of it.
-    from tasks.metric.torchvision_trunks import torchvision_trunk_names  # noqa: PLC0415
+    from tasks.metric.torchvision_trunks import torchvision_trunk_names  # noqa: PLC0415 (as above)
 
     return (*OURS, *torchvision_trunk_names())
 
@@ -38,31 +74,19 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
     Raises:
         InputError: unknown name, or weights that cannot be had or do not fit.
     """
-    if name in OURS and weights == "DEFAULT":
+    own, from_file = OURS.get(name), weights not in ("none", "DEFAULT")
+    if own and weights == "DEFAULT":
         raise InputError(f"the trunk {name!r} has no published weights to fetch: use weights none or a local file")
-    renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
-    if name == SMALL:
-        trunk = small_trunk()
-    elif name == RESNET12:
-        trunk = resnet12()
-    elif name == EFFICIENTNET_LITE0:
-        from tasks.metric.efficientnet_lite import (  # noqa: PLC0415 (as above)
-            efficientnet_lite0,
-            fix_statistics,
-            from_published,
-        )
-
-        trunk, renamed = efficientnet_lite0(), from_published
-        if weights != "none":
-            fix_statistics(trunk)
+    if own:
+        trunk = own.build(from_file)
     elif name in trunk_names():
         from tasks.metric.torchvision_trunks import torchvision_trunk  # noqa: PLC0415 (as above)
 
         trunk = torchvision_trunk(name, published=weights == "DEFAULT")
     else:
         raise InputError(f"unknown trunk {name!r}: one of {', '.join(trunk_names())}")
-    if weights not in ("none", "DEFAULT"):
-        _load_file(trunk, Path(weights), renamed)
+    if from_file:
+        _load_file(trunk, Path(weights), own.renamed if own else dict)
     return trunk
 
 
@@ -77,7 +101,7 @@ def flattened_stages(trunk: nn.Sequential) -> list[tuple[str, nn.Module]]:
     return stages
 
 
-def _load_file(trunk: nn.Sequential, path: Path, renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
+def _load_file(trunk: nn.Sequential, path: Path, renamed: Renaming) -> None:
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)

@@ -1,16 +1,40 @@
 """A node's picture: the photo with only the node's segments in it, composed from the label map in one look-up."""
 
-from collections.abc import Iterable
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 Fill = Literal["black", "mean", "blur", "background"]
-FILLS: tuple[Fill, ...] = get_args(Fill)
 BACKGROUND_CLASS = 0
 N_CLASSES = 256  # a label map has one byte a pixel
 BLUR_SHARE = 16  # the blur's box is 1/16 of the shorter side: forms go, colours stay
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillKind:
+    """What stands where a node's segments are not.
+
+    Attributes:
+        stand_in: from images, uint8 [n, 3, h, w], to what stands in the other pixels, uint8 [n, 3, h or 1, w or 1];
+            None is black.
+        keeps_background: whether the background class (0) is kept as well.
+    """
+
+    stand_in: Callable[[Tensor], Tensor] | None = None
+    keeps_background: bool = False
+
+    @property
+    def shows_background(self) -> bool:
+        """Whether a picture may tell where the photo was taken: a mean colour hardly does."""
+        return self.keeps_background or self.stand_in is _blurred
+
+    @property
+    def of_whole_photo(self) -> bool:
+        """Whether a pixel outside the node's segments may change the picture."""
+        return self.stand_in is not None
 
 
 def keep_table(class_ids: Iterable[int] | None, device: torch.device | str = "cpu") -> Tensor:
@@ -48,15 +72,13 @@ def present(label_maps: Tensor, class_ids: Iterable[int] | None) -> Tensor:
 
 
 def compose(images: Tensor, label_maps: Tensor, class_ids: Iterable[int] | None, fill: Fill = "black") -> Tensor:
-    """Keep the pixels of the given classes and fill the others (HEML section 1; the fill is our reading).
+    """Keep the pixels of the given classes and fill the others (HEML, Figure 3; but for `background`, our reading).
 
     Args:
         images: uint8 [n, 3, h, w].
         label_maps: uint8 [n, h, w], the class id of every pixel.
         class_ids: ids to keep; None keeps every pixel.
-        fill: what stands in the other pixels. `black`: 0. `mean`: the image's own mean colour. `blur`: the blurred
-            image. `background`: the image itself where the label is the background (class 0), else black, as in the
-            paper's Figure 3.
+        fill: what stands in the other pixels, one of `FILLS`.
 
     Returns:
         uint8 [n, 3, h, w].
@@ -73,15 +95,10 @@ def compose(images: Tensor, label_maps: Tensor, class_ids: Iterable[int] | None,
         raise ValueError(f"unknown fill {fill!r}: one of {', '.join(FILLS)}")
     if class_ids is None:
         return images
-    ids = set(class_ids)
-    if fill == "background":
-        ids.add(BACKGROUND_CLASS)
+    kind = FILLS[fill]
+    ids = {*class_ids, BACKGROUND_CLASS} if kind.keeps_background else class_ids
     keep = keep_table(ids, images.device)[label_maps.long()].unsqueeze(1)
-    if fill == "mean":
-        return torch.where(keep, images, images.float().mean(dim=(2, 3), keepdim=True).round().to(torch.uint8))
-    if fill == "blur":
-        return torch.where(keep, images, _blurred(images))
-    return images * keep
+    return images * keep if kind.stand_in is None else torch.where(keep, images, kind.stand_in(images))
 
 
 def silhouettes(label_maps: Tensor, class_ids: Iterable[int] | None) -> Tensor:
@@ -107,3 +124,15 @@ def _blurred(images: Tensor) -> Tensor:
             blurred, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False
         )
     return blurred.round().to(torch.uint8)
+
+
+def _mean_colour(images: Tensor) -> Tensor:
+    return images.float().mean(dim=(2, 3), keepdim=True).round().to(torch.uint8)
+
+
+FILLS: Mapping[Fill, FillKind] = {
+    "black": FillKind(),
+    "mean": FillKind(stand_in=_mean_colour),
+    "blur": FillKind(stand_in=_blurred),
+    "background": FillKind(keeps_background=True),  # as in the paper's figure
+}

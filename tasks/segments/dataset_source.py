@@ -314,6 +314,7 @@ def _choose_splits(found: dict[str, Any], name: str) -> tuple[dict[Split, Any], 
     raise InputError(f"data set {name} has the splits {', '.join(found)}, none of them 'train': rename one")
 
 
+@lru_cache(maxsize=4)
 def _class_names(opened: _Opened) -> dict[int, str]:
     """Class names that the data set itself gives, or none."""
     datasets = _library()

@@ -156,7 +156,7 @@ def fit_segmenter(
 
     Args:
         photos: image uint8 [3, h, w] (RGB) and label map uint8 [h, w] (class ids) of each; any sizes. Each is read
-            once (those held out twice), so the sequence may decode on demand.
+            once (those trained on twice), so the sequence may decode on demand.
         classes: class id (0..255) to name; ids may have gaps, and stay what they are.
         options: what to train and how.
         seed: of the weights, the held-out photos, the order and the augmentation.

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class ShardPlan:
 def plan_shards(source: Source, classes: dict[int, str], segmenter_digest: str | None) -> list[ShardPlan]:
     """Share a source's photos out to shards.
 
-    A photo's shard follows from its name, so that taking one photo out changes one shard.
+    A photo's shard follows from its name and the number of shards: while that stays, taking a photo out changes one.
 
     Args:
         source: the photos.
@@ -96,7 +96,6 @@ def make_shard(
     classes: dict[int, str],
     segmenter: Segmenter | None,
     notes: dict[str, Any],
-    on_photos: Callable[[int], None] = lambda _: None,
 ) -> ShardHeader:
     """Read a shard's photos, segment those without a label map, and write the shard.
 
@@ -107,7 +106,6 @@ def make_shard(
         classes: the store's class table.
         segmenter: makes missing label maps; its classes are matched by name.
         notes: facts about the data for the shard's header.
-        on_photos: told the number of photos done after each batch.
 
     Raises:
         InputError: a photo cannot be read, its mask does not fit, or it has none and there is no segmenter. The shard
@@ -135,7 +133,6 @@ def make_shard(
                     segments=segments,
                 )
             )
-        on_photos(len(items))
     return write_shard(
         store,
         plan.split,

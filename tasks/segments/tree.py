@@ -1,4 +1,4 @@
-"""The segment tree: leaves are segments, pairs are joined until the root shows the full image (HEML section 1.2).
+"""The segment tree: leaves are segments, pairs are joined until the root shows the full image (HEML's segment tree).
 
 A tree is an immutable value. It comes from nested lists (a preset or a user's YAML) or from balanced pairing.
 """

@@ -18,17 +18,19 @@ def test_both_sides_segment_the_same_photos(setting: BenchSetting, monkeypatch: 
         ours.append(segment(self, photos, batch))
         return ours[-1]
 
-    theirs: list[list[np.ndarray]] = []
+    theirs: list[list[np.ndarray]] = []  # class ids, as ours
     build = segmenting_speed.pipeline
 
     def watched(*args: object, **kwargs: object) -> object:
         made = build(*args, **kwargs)  # type: ignore[call-overload]
 
         def run(pictures: list[Image.Image], **options: object) -> None:
-            answers = made(pictures, **options)
-            names = [sorted({(answer["label"]) for answer in of_photo}) for of_photo in answers]
-            assert all(names)
-            theirs.append([np.asarray(of_photo[0]["mask"]) for of_photo in answers])
+            theirs.append([])
+            for masks in made(pictures, **options):
+                label_map = np.full((64, 64), 255)
+                for answer in masks:
+                    label_map[np.asarray(answer["mask"]) > 0] = int(answer["label"].removeprefix("part "))
+                theirs[-1].append(label_map)
 
         return run
 
@@ -36,8 +38,9 @@ def test_both_sides_segment_the_same_photos(setting: BenchSetting, monkeypatch: 
     monkeypatch.setattr(segmenting_speed, "pipeline", watched)
     equal, shipped = segmenting_rows(setting)
     assert (equal.goal, shipped.goal) == (1.2, 2.0)
-    assert equal.ratio.median > 0
-    assert shipped.ratio.median > 0
+    assert (equal.direction, shipped.direction) == ("at least", "at least")
     assert len(ours) == len(theirs) == 4
-    for label_maps, masks in zip(ours, theirs, strict=True):
-        assert [label_map.shape for label_map in label_maps] == [mask.shape for mask in masks] == [(64, 64)] * 2
+    for our_maps, their_maps in zip(ours, theirs, strict=True):
+        assert len(our_maps) == len(their_maps) == 2
+        # A network of random weights says nearly the same of all classes: rounding decides here and there.
+        assert np.mean(np.stack(our_maps) == np.stack(their_maps)) > 0.95

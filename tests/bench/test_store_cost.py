@@ -34,7 +34,7 @@ def test_bytes_and_first_batches(bench: StoreBench, monkeypatch: pytest.MonkeyPa
     assert stored.ratio.median == pytest.approx(size_of(bench.store.path) / written[-1])
     assert (further.ratio.median, further.goal, further.direction) == (0.0, 0.0, "at most")
     assert (scratch.direction, scratch.goal, ready.goal) == ("at least", 5.0, 5.0)
-    assert scratch.ratio.median > 0
+    assert (scratch.rounds, ready.rounds) == (1, bench.setting.rounds)
     assert ready.setting == "5 nodes, 56 photos, framing full"
     assert not list(bench.setting.folder.glob("theirs-*"))
 

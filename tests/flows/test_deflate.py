@@ -11,9 +11,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import deflate as flow_module
 from flows.deflate import deflate
 from flows.parameters import DeflateParameters
+from flows.trainings import Training
 from infra.memory_tracker import MemoryTracker
+from infra.settings import Settings, load_settings
 from infra.tracking import open_tracker
 from tasks.bias.deflation import RECOMBINE, REMEDIES
+from tasks.deflate import DeflateRun
 from tasks.errors import InputError
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.trained_tree import open_trained_tree
@@ -80,6 +83,36 @@ def test_without_a_shortcut_nothing_is_made(
     given = {"model": str(grown.trained.path), "store": grown.store.path, "out": home / "out", "group": "spot"}
     assert run(DeflateParameters.model_validate(given)) is None
     assert not (home / "out").exists()
+
+
+def test_combined_nodes_are_trained_anew_for_as_many_epochs_as_before(
+    grown: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Planned(Exception): ...
+
+    def stop(planned: dict[str, Training], settings: Settings) -> None:
+        raise Planned(planned)
+
+    monkeypatch.setattr(flow_module, "Trainings", stop)
+    trained = replace(grown.trained, options=replace(grown.options, epochs=4, combined_epochs=2))
+    deflating = DeflateRun(
+        model=str(grown.trained.path),
+        store=str(grown.store.path),
+        group="spot",
+        plan={},
+        device="cpu",
+        nodes=str(home / "nodes"),
+        decoded=str(home / "decoded"),
+        out=str(home / "out"),
+        tracking="memory:deflate",
+        run_id="none",
+    )
+    with pytest.raises(Planned) as stopped:
+        leaf = trained.tree["badge"]
+        flow_module._retrained(RECOMBINE, trained, leaf, grown.store, grown.store, deflating, load_settings())
+    planned = stopped.value.args[0]
+    epochs = {name: planned[name].submit.args[0].options.epochs for name in ("badge", "figure", "root")}
+    assert epochs == {"badge": 4, "figure": 2, "root": 2}
 
 
 def test_a_store_without_groups_needs_one(grown: Any, home: Path, make_store: Any) -> None:

@@ -8,7 +8,9 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import RunInfo
 
+from infra import mlflow_models
 from infra.mlflow_tracking import MlflowTracker
 from infra.settings import Settings, load_settings
 from infra.tracking import fetch_model
@@ -124,6 +126,37 @@ def test_model_is_fetched_from_a_run(tracker: MlflowTracker, settings: Settings,
     run = tracker.start_run("portraits", "flow")
     tracker._client.log_artifacts(run, str(tree_folder(tmp_path / "tree", "of a run")), "kept")
     assert (fetch_model(f"runs:/{run}/kept", settings) / "tree.json").read_text() == "of a run"
+
+
+def test_what_lies_with_a_server_is_copied_once_to_where_workers_look(
+    tracker: MlflowTracker, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As compose's MLflow keeps it: behind the server, at no place of this machine's file system."""
+    register(tracker, tmp_path, "far", 0.9)
+    run = tracker.start_run("portraits", "far")
+    served = f"mlflow-artifacts:/1/{run}/artifacts"
+    monkeypatch.setattr(mlflow_models, "_source", lambda *_: f"{served}/model")
+    monkeypatch.setattr(RunInfo, "artifact_uri", served)
+    copied: list[str] = []
+
+    def download(artifact_uri: str, tracking_uri: str, dst_path: str) -> str:
+        copied.append(artifact_uri)
+        return str(tree_folder(Path(dst_path) / "got", f"copy {len(copied)}"))
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+    for _ in range(2):
+        folder = fetch_model("models:/far@champion", settings)
+        assert folder.parent == settings.models
+        assert (folder / "tree.json").read_text() == "copy 1"
+    # Of a run that goes on, more may have come since; of one that has ended, nothing more comes.
+    for ended, content in ((False, "copy 2"), (False, "copy 3"), (True, "copy 3")):
+        if ended:
+            tracker.end_run(run, "FINISHED")
+        assert (fetch_model(f"runs:/{run}/kept", settings) / "tree.json").read_text() == content
+    assert copied == [f"{served}/model", *[f"{served}/kept"] * 2]
+    assert len(list(settings.models.iterdir())) == 2
+    with pytest.raises(InputError, match=r"names no folder of a run: write runs:/RUN/PATH"):
+        fetch_model(f"runs:/{run}", settings)
 
 
 def test_local_folder_is_taken_as_it_is(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from tasks.metric.model import ModelSpec
 from tasks.metric.options import TrainingOptions
 
 
-def test_the_defaults_are_method_md_s_readings() -> None:
+def test_the_defaults_are_our_readings_of_the_paper() -> None:
     options = TrainingOptions()
     assert (options.trunk, options.embedding, options.loss, options.batch) == ("resnet18", 64, "triplet", 64)
     assert (options.averaging, options.absent, options.fill) == ("equal", "skip", "black")

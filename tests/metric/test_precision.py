@@ -168,12 +168,9 @@ def test_the_interval_of_equal_shares_is_a_point() -> None:
 
 def test_the_interval_is_about_scipy_s() -> None:
     shares = np.random.default_rng(3).choice([0.0, 0.25, 1.0], size=150, p=[0.2, 0.2, 0.6])
-    expected = bootstrap((shares,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1))
-    low, high = bootstrap_interval(shares, resamples=4000)
-    assert (low, high) == pytest.approx(tuple(expected.confidence_interval), abs=0.008)
-    narrow = bootstrap_interval(shares, resamples=4000, confidence=0.5)
-    half = bootstrap((shares,), np.mean, n_resamples=4000, confidence_level=0.5, method="percentile", rng=1)
-    assert narrow == pytest.approx(tuple(half.confidence_interval), abs=0.008)
+    expected = bootstrap((shares,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1))
+    # The spread of an end among 1,000 resampled means: sqrt(0.025 * 0.975 / 1000) over the density there, about 0.002.
+    assert bootstrap_interval(shares) == pytest.approx(tuple(expected.confidence_interval), abs=0.01)
 
 
 def test_the_interval_has_the_width_that_the_normal_distribution_says() -> None:
@@ -186,5 +183,4 @@ def test_the_interval_has_the_width_that_the_normal_distribution_says() -> None:
 
 def test_one_seed_one_interval() -> None:
     shares = np.random.default_rng(0).random(50)
-    assert bootstrap_interval(shares, seed=1) == bootstrap_interval(shares, seed=1)
-    assert bootstrap_interval(shares, seed=1) != bootstrap_interval(shares, seed=2)
+    assert bootstrap_interval(shares) == bootstrap_interval(shares.copy())

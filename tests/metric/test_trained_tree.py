@@ -55,6 +55,15 @@ def test_a_trained_tree_comes_back_as_it_was_written(grown: Any, folder: Path) -
     assert trained.precision("body", "composed") == trained.precision("body", "own")
 
 
+@pytest.mark.parametrize("combined_epochs", [None, 2])
+def test_options_come_back_also_where_one_may_be_left_out(
+    grown: Any, tmp_path: Path, combined_epochs: int | None
+) -> None:
+    options = replace(grown.options, combined_epochs=combined_epochs)
+    write(grown, tmp_path / "model", options=options)
+    assert open_trained_tree(tmp_path / "model").options == options
+
+
 def test_the_decision_is_the_asked_for_one_or_what_held_out_images_prefer(grown: Any, tmp_path: Path) -> None:
     asked: tuple[DecisionChoice, ...] = ("own", "composed")
     for choice in asked:
