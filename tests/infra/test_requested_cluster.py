@@ -201,7 +201,7 @@ def test_a_missing_package_is_named(
     example = Path(runners.__file__).parent / "clusters" / f"{kind}.yaml"
     given = settings(tmp_path, example.read_text())
     with (
-        pytest.raises(InputError, match=rf"of kind {kind} needs the package {package}, .*'heml-pipeline\[cluster\]'"),
+        pytest.raises(InputError, match=rf"of kind {kind} needs the package {package}, .*'\.\[cluster\]'"),
         requested_cluster(given),
     ):
         pass
