@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from flows import cli_options as shared
+from flows.cli_model import Model
 from flows.terminal import prefect_at_terminal
 from infra.settings import load_settings
 
 
 def audit(
-    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    model: Model,
     store: Annotated[Path, typer.Option(help="the store that it was trained on, or one with the same classes")],
     out: Annotated[Path, typer.Option(help="folder of bias.html, bias.json and bias.md")],
     group: Annotated[str | None, typer.Option(help="group, the store's column, or a segment: has it or not")] = None,
@@ -24,9 +25,9 @@ def audit(
     if fail_above is not None:
         shared.check_share("--fail-above", fail_above)
     with prefect_at_terminal():
-        from flows.audit_bias import audit_bias, largest_shortcut  # noqa: PLC0415 (imports torch: seconds)
-        from flows.parameters import AuditParameters  # noqa: PLC0415 (imports torch: seconds)
-        from infra.runners import task_runner  # noqa: PLC0415 (imports Prefect: after the server has started)
+        from flows.audit_bias import audit_bias, largest_shortcut
+        from flows.parameters import AuditParameters
+        from infra.runners import task_runner
 
         parameters = AuditParameters(model=model, store=store, out=out, group=group, controls=controls, photos=photos)
         report = audit_bias.with_options(task_runner=task_runner(load_settings()))(parameters)

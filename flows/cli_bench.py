@@ -21,7 +21,7 @@ def bench(
     shared.check_count("--rounds", rounds, 1)
     if tree and not store:
         raise InputError("--tree is over the classes of a store: give --store too")
-    from flows.bench import run_bench  # noqa: PLC0415 (imports torch: seconds)
+    from flows.bench import run_bench
 
     asked = tuple(name.strip() for name in parts.split(",")) if parts else None
     run_bench(load_settings(), out, parts=asked, rounds=rounds, store=store, tree=tree or "auto")

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_model import Model
 from flows.terminal import prefect_at_terminal
 from infra.settings import load_settings
 
 
 def deflate(
-    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    model: Model,
     store: Annotated[Path, typer.Option(help="the store that it was trained on")],
     out: Annotated[Path, typer.Option(help="folder of stores, trees and deflation.md")],
     group: Annotated[str | None, typer.Option(help="group, the store's column, or a segment: has it or not")] = None,
@@ -18,9 +19,9 @@ def deflate(
 ) -> None:
     """New samples against a shortcut, the nodes that show it trained anew, and before beside after on photos."""
     with prefect_at_terminal():
-        from flows.deflate import deflate as run  # noqa: PLC0415 (imports torch: seconds)
-        from flows.parameters import DeflateParameters  # noqa: PLC0415 (imports torch: seconds)
-        from infra.runners import task_runner  # noqa: PLC0415 (imports Prefect: after the server has started)
+        from flows.deflate import deflate as run
+        from flows.parameters import DeflateParameters
+        from infra.runners import task_runner
 
         parameters = DeflateParameters(model=model, store=store, out=out, group=group, plan=plan)
         run.with_options(task_runner=task_runner(load_settings()))(parameters)

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from flows import cli_options as shared
+from flows.cli_model import Model
 from flows.terminal import prefect_at_terminal
 from infra.settings import load_settings
 
 
 def judge(
-    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    model: Model,
     store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
     out: Annotated[Path, typer.Option(help="folder of judgement.md and judgement.json")],
     node: Annotated[str, typer.Option(help="whose maps; by default the root's")] = "",
@@ -24,9 +25,9 @@ def judge(
     shared.check_count("--pairs", pairs, 2)
     shared.check_count("--seed", seed, 0)
     with prefect_at_terminal():
-        from flows.judge_maps import judge_maps  # noqa: PLC0415 (imports torch: seconds)
-        from flows.parameters import JudgeParameters  # noqa: PLC0415 (imports torch: seconds)
-        from infra.runners import task_runner  # noqa: PLC0415 (imports Prefect: after the server has started)
+        from flows.judge_maps import judge_maps
+        from flows.parameters import JudgeParameters
+        from infra.runners import task_runner
 
         parameters = JudgeParameters(
             model=model, store=store, out=out, node=node, segment=segment, avsl=avsl, pairs=pairs, seed=seed

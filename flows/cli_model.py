@@ -1,6 +1,11 @@
-"""What commands on a trained tree share: opening it, and which decision they go by."""
+"""What commands on a trained tree share: which one it is, which decision it goes by, and results as JSON."""
 
-from typing import TYPE_CHECKING
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from infra.settings import load_settings
 from tasks.errors import InputError
@@ -10,17 +15,25 @@ if TYPE_CHECKING:
     from tasks.metric.trained_tree import TrainedTree
 
 
-def open_model(model: str) -> "TrainedTree":
+Model = Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")]
+
+
+def open_model(model: str, decision: str = "auto") -> "TrainedTree":
     """A trained tree by its folder or MLflow address, for this machine's device.
 
-    Raises:
-        InputError: there is none.
-    """
-    from infra.tracking import fetch_model  # noqa: PLC0415 (imports MLflow: seconds)
-    from tasks.metric.trained_tree import open_trained_tree  # noqa: PLC0415 (imports torch: seconds)
+    Args:
+        model: folder or address.
+        decision: that it is to go by; "auto" for its own.
 
-    settings = load_settings()
-    return open_trained_tree(fetch_model(model, settings), settings.torch_device)
+    Raises:
+        InputError: there is no such tree or decision.
+    """
+    from infra.tracking import fetch_model
+    from tasks.metric.trained_tree import open_trained_tree
+
+    choice, settings = decision_choice(decision), load_settings()
+    trained = open_trained_tree(fetch_model(model, settings), settings.torch_device)
+    return trained if choice == "auto" else replace(trained, decision=choice)
 
 
 def decision_choice(name: str) -> "DecisionChoice":
@@ -29,9 +42,15 @@ def decision_choice(name: str) -> "DecisionChoice":
     Raises:
         InputError: there is no such decision.
     """
-    from tasks.metric.decision import DECISION_CHOICES  # noqa: PLC0415 (imports torch: seconds)
+    from tasks.metric.decision import DECISION_CHOICES
 
     for choice in DECISION_CHOICES:
         if name == choice:
             return choice
     raise InputError(f"unknown decision {name!r}: one of {', '.join(DECISION_CHOICES)}")
+
+
+def write_json(path: Path | None, value: dict[str, Any]) -> None:
+    """Write a result as JSON, where a file is named."""
+    if path is not None:
+        path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -23,7 +23,7 @@ Averaging = Annotated[str, typer.Option(help="a parent's start: equal, area or p
 Augmentation = Annotated[str, typer.Option(help="of training pictures: none, mirror or full")]
 Epochs = Annotated[int, typer.Option(help="at most")]
 CombinedEpochs = Annotated[int | None, typer.Option(help="at most, of a combined node; else as many as a leaf")]
-Patience = Annotated[int, typer.Option(help="epochs without a better held-out P@K before it stops")]
+Patience = Annotated[int, typer.Option(help="epochs in a row with a worse held-out P@K before it stops")]
 Batch = Annotated[int, typer.Option(help="images a step")]
 LearningRate = Annotated[float, typer.Option(help="of AdamW")]
 WeightDecay = Annotated[float, typer.Option(help="of AdamW")]

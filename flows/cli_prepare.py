@@ -1,14 +1,16 @@
 """The command `heml prepare`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
 
 from flows.terminal import prefect_at_terminal
-from infra.settings import load_settings
 from tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from tasks.segments.portraits import PortraitSpec
 
 
 def prepare(
@@ -58,76 +60,50 @@ def prepare(
     seed: Annotated[int, typer.Option(help="of the split, or of the portraits")] = 0,
 ) -> None:
     """Photos to a segment store."""
-
-    photos: dict[str, Any]
-    split = {"group": group, "classes": classes, "validation": val, "limit": limit, "seed": seed}
-    split |= {"label": label, "label_segment": label_segment, "label_share": label_share}
-    of_masks = {
-        "label_dominant": label_dominant,
-        "not_labels": not_label,
-        "least_photos": least_photos,
-        "split_by_label": split_by_label,
-    }
-    # What only some sources take is handed to the others too if it is given: they refuse it.
-    asked = {name: value for name, value in of_masks.items() if value is not None and value is not False}
-    of_labels = {"label": label, "label_segment": label_segment, "group": group}
-    named = {name: value for name, value in of_labels.items() if value is not None}
-    if sum(source is not None for source in (portraits, images, dataset, cub)) != 1:
+    sources = {"portraits": portraits, "folder": images, "dataset": dataset, "cub": cub}
+    named = [kind for kind, source in sources.items() if source is not None]
+    if len(named) != 1:
         raise InputError(
             "prepare takes one source of photos: --portraits N, --images FOLDER, --dataset NAME or --cub FOLDER"
         )
+    # What only some sources take is handed to the others too if it is given: they refuse it.
+    of_some: dict[str, Any] = {
+        "label_dominant": label_dominant or None,
+        "not_labels": not_label,
+        "least_photos": least_photos,
+        "split_by_label": split_by_label or None,
+        "label": label,
+        "label_segment": label_segment,
+        "group": group,
+    }
+    photos = {"kind": named[0]} | {name: value for name, value in of_some.items() if value is not None}
+    labelled = {"label_share": label_share, "classes": classes, "validation": val, "limit": limit, "seed": seed}
     with prefect_at_terminal():
-        from flows.parameters import PrepareParameters  # noqa: PLC0415 (imports torch: seconds)
-        from flows.prepare_data import prepare_data  # noqa: PLC0415 (imports Prefect: after the server has started)
+        from flows.parameters import PrepareParameters
+        from flows.prepare_data import prepare_data
 
         if portraits is not None:
-            photos = {
-                "kind": "portraits",
-                "spec": _spec(portraits, cause, shortcut, val, seed),
-                "known_masks": known_masks,
-                **asked,
-                **named,
-            }
+            photos |= {"spec": _portrait_spec(portraits, cause, shortcut, val, seed), "known_masks": known_masks}
         elif images is not None:
-            photos = {"kind": "folder", "images": images, "masks": masks, "labels": labels, **split, **asked}
+            photos |= {"images": images, "masks": masks, "labels": labels, **labelled}
         elif cub is not None:
-            photos = {
-                "kind": "cub",
-                "folder": cub,
-                "by_class": by_class,
-                "limit": limit,
-                "seed": seed,
-                **asked,
-                **named,
-            }
+            photos |= {"folder": cub, "by_class": by_class, "limit": limit, "seed": seed}
         else:
-            columns = {"image": image_column, "mask": mask_column}
-            photos = {"kind": "dataset", "name": dataset, "subset": subset, "revision": revision, **columns}
-            photos |= {**split, **asked}
+            photos |= {"name": dataset, "subset": subset, "revision": revision, **labelled}
+            photos |= {"image": image_column, "mask": mask_column}
+        making = {"segmenter": segmenter, "fit_segmenter": fit_segmenter, "segmenter_epochs": segmenter_epochs}
         try:
-            parameters = PrepareParameters.model_validate(
-                {
-                    "photos": photos,
-                    "out": out,
-                    "segmenter": segmenter,
-                    "fit_segmenter": fit_segmenter,
-                    "segmenter_epochs": segmenter_epochs,
-                }
-            )
+            parameters = PrepareParameters.model_validate({"photos": photos, "out": out, **making})
         except ValidationError as error:
-            raise InputError(_first(error)) from None
-        load_settings()
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InputError(f"{where}: {first['msg']}; got {first['input']!r}") from None
         prepare_data(parameters)
 
 
-def _spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> Any:
-    from tasks.segments.portraits import PortraitSpec  # noqa: PLC0415 (`heml --help` must not wait for it)
+def _portrait_spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> "PortraitSpec":
+    from tasks.segments.portraits import PortraitSpec
 
     validation = round(portraits * val / (1 - val)) if 0 < val < 1 else 0
     part = None if shortcut == "none" else shortcut
     return PortraitSpec(train=portraits, validation=validation, cause=cause, shortcut=part, seed=seed)
-
-
-def _first(error: Any) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r}"

@@ -12,10 +12,10 @@ def recombine(
     out: Annotated[Path, typer.Option(help="folder of the new store, and of sheet.png with examples")],
 ) -> None:
     """Add synthetic training samples to a store: photos with one segment of another photo, as an audit's plan says."""
-    from tasks.bias.plan import read_plan  # noqa: PLC0415 (`heml --help` must not wait for it)
-    from tasks.bias.recombination_sheet import write_recombination_sheet  # noqa: PLC0415 (imports matplotlib)
-    from tasks.bias.recombined_store import write_recombined_store  # noqa: PLC0415 (as above)
-    from tasks.segments.store import open_store  # noqa: PLC0415 (imports pyarrow)
+    from tasks.bias.plan import read_plan
+    from tasks.bias.recombination_sheet import write_recombination_sheet
+    from tasks.bias.recombined_store import write_recombined_store
+    from tasks.segments.store import open_store
 
     photos, chosen = open_store(store), read_plan(plan)
     written = write_recombined_store(photos, chosen, out)

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from flows.cli_model import open_model
+from flows.cli_model import Model, open_model
 from infra.settings import load_settings
 
 
 def retrieve(
-    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    model: Model,
     store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
     out: Annotated[Path, typer.Option(help="folder of retrieval.json, retrieval.md and the sheets")],
     node: Annotated[str | None, typer.Option(help="name of a node (default: the root)")] = None,
@@ -20,9 +20,9 @@ def retrieve(
     seed: Annotated[int, typer.Option(help="of the episodes")] = 0,
 ) -> None:
     """Retrieval and few-shot classification at a node, on a store's validation split, with maps of its answers."""
-    from tasks.explanation.retrieval_report import write_retrieval_report  # noqa: PLC0415 (imports torch: seconds)
-    from tasks.metric.episodes import EpisodeOptions  # noqa: PLC0415 (imports torch: seconds)
-    from tasks.segments.store import open_store  # noqa: PLC0415 (imports pyarrow)
+    from tasks.explanation.retrieval_report import write_retrieval_report
+    from tasks.metric.episodes import EpisodeOptions
+    from tasks.segments.store import open_store
 
     options = EpisodeOptions(ways=ways, queries=queries, episodes=episodes, seed=seed) if episodes else None
     trained = open_model(model)

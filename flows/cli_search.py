@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from flows import cli_options as shared
-from flows.cli_model import decision_choice, open_model
+from flows.cli_model import Model, decision_choice, open_model
 from infra.settings import load_settings
 
 
 def search(
     photo: Annotated[Path, typer.Argument(help="a photo")],
-    model: Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")],
+    model: Model,
     store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
     node: Annotated[str, typer.Option(help="by which node of the tree, such as hair")],
     out: Annotated[Path, typer.Option(help="folder of search.png and search.json")],
@@ -21,9 +21,9 @@ def search(
     decision: shared.Decision = "auto",
 ) -> None:
     """The most similar photos of a store by one part. An index is built once and kept beside the store."""
-    from tasks.explanation.plain_text import drawable  # noqa: PLC0415 (imports matplotlib)
-    from tasks.explanation.search_files import search_file  # noqa: PLC0415 (imports torch: seconds)
-    from tasks.segments.store import open_store  # noqa: PLC0415 (imports pyarrow)
+    from tasks.explanation.plain_text import drawable
+    from tasks.explanation.search_files import search_file
+    from tasks.segments.store import open_store
 
     choice, trained = decision_choice(decision), open_model(model)
     searched = search_file(

@@ -33,10 +33,10 @@ def reproduce(
     """The paper's tables, each row trained and set beside the paper's figures. It resumes."""
     shared.check_count("--seeds", seeds, 1)
     with prefect_at_terminal():
-        from flows.parameters import ReproduceParameters  # noqa: PLC0415 (imports torch: seconds)
-        from flows.reproduce import reproduce as run  # noqa: PLC0415 (imports torch: seconds)
-        from infra.runners import task_runner  # noqa: PLC0415 (imports Prefect: after the server has started)
-        from tasks.metric.options import TrainingOptions  # noqa: PLC0415 (imports torch: seconds)
+        from flows.parameters import ReproduceParameters
+        from flows.reproduce import reproduce as run
+        from infra.runners import task_runner
+        from tasks.metric.options import TrainingOptions
 
         given: dict[str, Any] = {
             "trunk": trunk,

@@ -27,7 +27,7 @@ def up(
     if profile == "cluster":
         _cluster(exposure)
         return
-    from infra.services import up as services_up  # noqa: PLC0415 (as all commands: --help must not wait for imports)
+    from infra.services import up as services_up
 
     with services_up(load_settings(), exposure) as services:
         typer.echo(f"Prefect  {services.prefect_ui}\nMLflow   {services.mlflow}")
@@ -36,7 +36,7 @@ def up(
 
 
 def _cluster(exposure: Exposure) -> None:
-    from infra.cluster_profile import cluster_up  # noqa: PLC0415 (as above)
+    from infra.cluster_profile import cluster_up
 
     typer.echo("starting PostgreSQL, Prefect, MLflow, the Dask scheduler and its workers")
     with cluster_up(load_settings(), exposure, typer.echo) as (cluster, supervisor):

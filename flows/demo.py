@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.console import console
-from flows.parameters import Portraits, PrepareParameters, TrainParameters
+from flows.parameters import PrepareParameters, TrainParameters
+from flows.photo_sources import Portraits
 from flows.prepare_data import prepare_data, prepare_runner
 from flows.train_tree import runner_for, train_tree
 from infra.settings import load_settings

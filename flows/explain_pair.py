@@ -34,7 +34,7 @@ def explain_pair(parameters: ExplainParameters) -> dict[str, Any]:
     experiment = open_trained_tree(model).source
     with tracked_run(settings.tracking_uri, experiment, parameters.model_dump(exclude_none=True)) as run_id:
         with training_resources(settings):
-            futures = [explain.submit(str(model), settings.torch_device, row, str(out), listed) for row in rows]
+            futures = [explain.submit(str(model), settings.torch_device, row, str(out), listed, run_id) for row in rows]
         done, wrong = {}, []
         for row, future in zip(rows, futures, strict=True):
             try:

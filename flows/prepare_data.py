@@ -8,16 +8,17 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
-from flows.parameters import Labelled, PrepareParameters
+from flows.parameters import PrepareParameters
+from flows.photo_sources import Labelled
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
 from tasks.prepare import fit_source_segmenter, keep_segmenter, make_store_shard
 from tasks.segments.dominant_label import DominantLabel
-from tasks.segments.fit_segmenter import SegmenterOptions
 from tasks.segments.folder_source import FolderSource
 from tasks.segments.segmenter import load_segmenter
+from tasks.segments.segmenter_options import SegmenterOptions
 from tasks.segments.shards import plan_shards, shard_is_made
 from tasks.segments.source import SPLITS
 from tasks.segments.source_segmenter import is_fitted

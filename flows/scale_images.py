@@ -21,7 +21,8 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from flows.parameters import Portraits, PrepareParameters
+from flows.parameters import PrepareParameters
+from flows.photo_sources import Portraits
 from flows.terminal import prefect_at_terminal
 from flows.trees import resolve_tree
 from infra.machine import machine_name

@@ -26,7 +26,7 @@ from tasks.metric.node_options import pixel_share
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import finished_nodes, untrainable_leaves
-from tasks.metric.subject import background_control, node_subject, shape_control
+from tasks.metric.subject import controls, node_subject
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.report import assemble, register
 from tasks.segments.file_name import file_name
@@ -164,12 +164,11 @@ def _control_trainings(
     run: TrainingRun, tree: SegmentTree, store: SegmentStore, options: TrainingOptions, settings: Settings
 ) -> Trainings:
     """The leaves' masks and the background alone, one task run each."""
-    controls = [background_control(options), *(shape_control(leaf, store, options) for leaf in tree.leaves)]
     planned = {
         control.name: Training(
             submit=partial(train_beside.submit, control, run), share=pixel_share(control.options, options)
         )
-        for control in controls
+        for control in controls(tree, store, options)
     }
     return Trainings(planned, settings)
 

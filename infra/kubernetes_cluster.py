@@ -16,7 +16,7 @@ from dask_kubernetes.operator import KubeCluster, make_cluster_spec, make_worker
 from infra.cluster_file import KubernetesFile, KubernetesWorkers, offers
 from infra.settings import Settings
 from infra.worker_environment import WORKER_ENVIRONMENT
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 
 CLUSTERS = "daskclusters.kubernetes.dask.org"
 GPU = "nvidia.com/gpu"
@@ -52,10 +52,9 @@ def kubernetes_cluster(file: KubernetesFile, settings: Settings) -> Any:
     except _FAILURES as error:
         if started is not None:
             started.close()
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"Kubernetes starts no Dask cluster in the namespace {file.namespace}: {reason}: see `kubectl get "
-            "daskclusters` and whether Dask's operator is installed"
+            f"Kubernetes starts no Dask cluster in the namespace {file.namespace}: {reason_of(error)}: see "
+            "`kubectl get daskclusters` and whether Dask's operator is installed"
         ) from error
     return started
 

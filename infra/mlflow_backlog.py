@@ -14,6 +14,8 @@ import requests
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from tasks.errors import reason_of
+
 SLOW = 1.0
 PAUSE = 30.0
 """After a failure that took ``SLOW`` seconds, nothing is tried for ``PAUSE`` seconds: a server that is gone must not
@@ -108,7 +110,7 @@ class Backlog:
             if not self._said:
                 self._said = True
                 logger.warning(
-                    "MLflow at %s lacks %s, and maybe more; the training goes on. %s", self.uri, what, first_line(error)
+                    "MLflow at %s lacks %s, and maybe more; the training goes on. %s", self.uri, what, reason_of(error)
                 )
             if is_outage(error):
                 if time.monotonic() - began > SLOW:
@@ -128,11 +130,6 @@ def is_outage(error: BaseException) -> bool:
         return int(found[1]) >= 500
     is_server = getattr(error, "error_code", "") in {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
     return isinstance(error, MlflowException) and (is_server or "API request to" in str(error))
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _patiently(call: Callable[[], object]) -> None:

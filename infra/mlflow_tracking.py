@@ -24,9 +24,9 @@ from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_PARAM_VAL_LENGT
 
 from infra import processes
 from infra.memory_tracker import RunStatus
-from infra.mlflow_backlog import FAILURES, Backlog, first_line
+from infra.mlflow_backlog import FAILURES, Backlog
 from infra.mlflow_models import register, sqlite_file
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 
 for _name in ("mlflow", "alembic"):
     # Migrations of a fresh database tell of each step.
@@ -67,7 +67,7 @@ class MlflowTracker:
                 if found is None:
                     self._client.create_experiment(experiment, artifact_location=location)
         except FAILURES as error:
-            raise InputError(f"MLflow does not answer at {self.uri} (HEML_MLFLOW_URI): {first_line(error)}") from error
+            raise InputError(f"MLflow does not answer at {self.uri} (HEML_MLFLOW_URI): {reason_of(error)}") from error
         if found is not None and found.lifecycle_stage == "deleted":
             raise InputError(
                 f"the experiment {experiment} was deleted in MLflow: restore it with `mlflow experiments restore "

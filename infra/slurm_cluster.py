@@ -15,7 +15,7 @@ from infra.cluster_file import SlurmFile, offers
 from infra.dask_tls import write_certificate
 from infra.settings import Settings
 from infra.worker_environment import WORKER_ENVIRONMENT
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 
 ASK_AGAIN = 30.0
 """Seconds between two looks for jobs that ended: by their time limit, or because others went before."""
@@ -76,7 +76,7 @@ class SlurmCluster(SpecCluster):
             )
         except (RuntimeError, ValueError) as error:
             self._keys.cleanup()
-            raise InputError(f"Slurm starts no workers: {' '.join(str(error).split())}") from error
+            raise InputError(f"Slurm starts no workers: {reason_of(error)}") from error
         self._watch = PeriodicCallback(self._ask_again, ASK_AGAIN * 1000)
         assert self.loop is not None
         self.loop.add_callback(self._watch.start)
@@ -88,7 +88,7 @@ class SlurmCluster(SpecCluster):
         try:
             await self._correct_state()  # type: ignore[no-untyped-call]  # as above
         except RuntimeError as error:
-            logger.warning("Slurm gives no new worker for one that ended: %s", " ".join(str(error).split()))
+            logger.warning("Slurm gives no new worker for one that ended: %s", reason_of(error))
 
     async def _close(self) -> None:
         # Also called by a start that failed, before there is a watch.

@@ -1,7 +1,6 @@
 """Prefect tasks of a bias audit: one cross-fit a part or control, and the report."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tasks.bias.bias_tables import bias_tables
 from tasks.bias.cross_fit import CrossFit, cross_fit
 from tasks.bias.decided import Decided, decide_all
 from tasks.bias.examples import write_example_sheet
-from tasks.metric.subject import Subject, background_control, node_subject, shape_control
+from tasks.metric.subject import BACKGROUND_CONTROL, Subject, controls, node_subject, shape_control_name
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.segments.store import SegmentStore, open_store
 
@@ -54,13 +53,10 @@ class AuditRun:
     run_id: str
 
 
-def audit_subjects(trained: TrainedTree, store: SegmentStore, controls: bool) -> list[Subject]:
-    """What an audit cross-fits: the tree's leaves, and with controls their masks alone and the background alone."""
+def audit_subjects(trained: TrainedTree, store: SegmentStore, run: AuditRun) -> list[Subject]:
+    """What an audit cross-fits: the tree's leaves, and the controls where they are asked for."""
     leaves = [node_subject(leaf, store, trained.options) for leaf in trained.tree.leaves]
-    if not controls:
-        return leaves
-    shapes = [shape_control(leaf, store, trained.options) for leaf in trained.tree.leaves]
-    return [*leaves, *shapes, background_control(trained.options)]
+    return [*leaves, *(controls(trained.tree, store, trained.options) if run.controls else ())]
 
 
 @task(name="cross-fit", task_run_name="cross-fit {subject.name}", tags=["train"])
@@ -111,20 +107,12 @@ def audit_store(run: AuditRun) -> dict[str, Any]:
 
 def _fits(trained: TrainedTree, store: SegmentStore, run: AuditRun) -> CrossFits:
     """The cross-fits, which are done: each is read."""
-
-    def fits(subjects: Iterable[Subject]) -> list[CrossFit | None]:
-        return [_fit(subject, store, run) for subject in subjects]
-
-    leaves = trained.tree.leaves
-    names = [leaf.name for leaf in leaves]
-    own = fits(node_subject(leaf, store, trained.options) for leaf in leaves)
-    if not run.controls:
-        return CrossFits(leaves=dict(zip(names, own, strict=True)), shapes={}, background=None)
-    shapes = fits(shape_control(leaf, store, trained.options) for leaf in leaves)
+    found = {each.name: _fit(each, store, run) for each in audit_subjects(trained, store, run)}
+    leaves = [leaf.name for leaf in trained.tree.leaves]
     return CrossFits(
-        leaves=dict(zip(names, own, strict=True)),
-        shapes=dict(zip(names, shapes, strict=True)),
-        background=fits([background_control(trained.options)])[0],
+        leaves={leaf: found[leaf] for leaf in leaves},
+        shapes={leaf: found[shape_control_name(leaf)] for leaf in leaves} if run.controls else {},
+        background=found.get(BACKGROUND_CONTROL),
     )
 
 

@@ -112,7 +112,7 @@ def compare_remedies(stores: dict[str, str], models: dict[str, str], epochs: dic
         judge(name, open_trained_tree(Path(model), run.device), open_store(Path(stores[name])))
         for name, model in models.items()
     ]
-    labels = store.columns("validation", ["label"])["label"]
+    labels = store.labels["validation"]
     groups = group_values(store, "validation", run.group)
     found = deflation(segment, run.group, store.source, before, after, labels, groups)
     table = deflation_table(found)

@@ -4,6 +4,7 @@ import re
 
 from tasks.printable import printable
 
+LONGEST_REASON = 200  # characters of another library's message: they write paragraphs
 LONGEST = 1500  # characters of a message: what it names may be a thousand long, and its advice stands at the end
 _LINE_BREAKS = re.compile(r"[\t\n\r\v\f]+")
 
@@ -29,6 +30,11 @@ class OutOfMemory(InputError):
 
     def __str__(self) -> str:
         return f"{super().__str__()}: a smaller --batch or --size would do, or a device with more memory"
+
+
+def reason_of(error: BaseException) -> str:
+    """What another library's error says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
 class Stopped(Exception):

@@ -1,7 +1,9 @@
 """Prefect tasks that explain pairs of photos."""
 
+import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ from tasks.explanation.explanation_json import explanation_json
 from tasks.explanation.markdown import markdown_text
 from tasks.explanation.pair_list import write_pair_list
 from tasks.explanation.pair_table import PairRow
-from tasks.metric.trained_tree import open_trained_tree
+from tasks.metric.trained_tree import TrainedTree, open_trained_tree
+
+_OPENING = threading.Lock()  # threads of one process wait for the first of them
 
 
 @task(name="explain-pair", task_run_name="explain {row.photos[0]} and {row.photos[1]}", tags=["explain"])
-def explain(model: str, device: str, row: PairRow, out: str, listed: bool) -> dict[str, Any]:
+def explain(model: str, device: str, row: PairRow, out: str, listed: bool, run_id: str) -> dict[str, Any]:
     """Explain two photos and post the tree of distances.
 
     Args:
@@ -29,6 +33,7 @@ def explain(model: str, device: str, row: PairRow, out: str, listed: bool) -> di
         row: the pair.
         out: folder for explanation.json, tree.png and index.html.
         listed: whether it is one of a list: its files are in its own folder below `out`.
+        run_id: the flow's run, which opens the model once a process.
 
     Returns:
         What explanation.json holds.
@@ -37,7 +42,8 @@ def explain(model: str, device: str, row: PairRow, out: str, listed: bool) -> di
         InputError: the model, a photo or a mask cannot be used.
     """
     folder = _folder(out, row, listed)
-    trained = open_trained_tree(Path(model), device)
+    with _OPENING:
+        trained = _opened(model, device, run_id)
     with naming(row) if listed else nullcontext():
         explanation = explain_photos(
             trained, row.photos, row.masks, folder, labels=row.labels, place=row.place if listed else None
@@ -74,6 +80,12 @@ def keep_explanations(rows: Sequence[PairRow], out: str, listed: bool, tracking:
     if listed:
         write_pair_list(rows, Path(out))
         tracker.log_artifact(run_id, Path(out) / "index.html", "explanation")
+
+
+@lru_cache(maxsize=1)
+def _opened(model: str, device: str, run_id: str) -> TrainedTree:
+    """The tree, with the checkpoints and the segmenter that the run's pairs have loaded by now."""
+    return open_trained_tree(Path(model), device)
 
 
 def _folder(out: str, row: PairRow, listed: bool) -> Path:

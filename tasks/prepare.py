@@ -6,8 +6,8 @@ from typing import Any
 from prefect import get_run_logger, task
 
 from tasks.artifacts import post_table
-from tasks.segments.fit_segmenter import SegmenterOptions
 from tasks.segments.segmenter import load_segmenter
+from tasks.segments.segmenter_options import SegmenterOptions
 from tasks.segments.shard_reader import read_header
 from tasks.segments.shards import ShardPlan, make_shard, shard_is_made
 from tasks.segments.source import Source

@@ -1,6 +1,5 @@
 """What all trainings of one run share, and the Prefect task that decodes their pictures once a machine."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from prefect import task
 
 from tasks.metric.node_options import node_options
 from tasks.metric.options import TrainingOptions
-from tasks.segments.decoded import CropTo, decode_once
+from tasks.segments.decoded import Framed, decode_once
 from tasks.segments.source import SPLITS
 from tasks.segments.store import open_store
 from tasks.segments.tree import parse_tree
@@ -53,12 +52,11 @@ def decode_store(run: TrainingRun) -> int:
     """
     store = open_store(Path(run.store))
     options = TrainingOptions(**run.options)
-    crops: dict[int, set[CropTo]] = defaultdict(set)
+    framed: set[Framed] = set()
     for node in parse_tree(run.tree).nodes:
         class_ids = node.class_ids(store.classes)
         own = node_options(options, class_ids, store)
-        crops[own.size].add(class_ids if own.framing == "crop" else None)
-    for size, of_size in crops.items():
-        for split in SPLITS:
-            decode_once(store, split, size, Path(run.decoded), of_size)
+        framed.add((own.size, class_ids if own.framing == "crop" else None))
+    for split in SPLITS:
+        decode_once(store, split, Path(run.decoded), framed)
     return sum(store.rows(split) for split in SPLITS)

@@ -14,9 +14,10 @@ from tasks.bench.bench_row import BenchRow
 from tasks.bench.bench_setting import BenchSetting
 from tasks.metric.seeding import seeded
 from tasks.metric.torch_threads import torch_threads
+from tasks.mixed_precision import mixed_precision
 from tasks.paired_rounds import in_turns
 from tasks.segments.portraits import PortraitSpec, portrait
-from tasks.segments.segmenter import Segmenter, autocast, place
+from tasks.segments.segmenter import Segmenter, place
 
 PHOTOS, SIZE, CLASSES, BATCH = 16, 512, 19, 8
 
@@ -68,7 +69,7 @@ def _pipeline(
     pictures = [Image.fromarray(photo.transpose(1, 2, 0)) for photo in photos]
 
     def run() -> None:
-        with autocast(device) if mixed else torch.autocast(device.type, enabled=False):
+        with mixed_precision(device) if mixed else torch.autocast(device.type, enabled=False):
             segment(pictures, subtask="semantic", batch_size=BATCH)
 
     return run

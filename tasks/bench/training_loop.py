@@ -26,13 +26,14 @@ from tasks.metric.batches import balanced_batches
 from tasks.metric.fitting import fit
 from tasks.metric.input_scale import IMAGENET_MEAN, IMAGENET_STD
 from tasks.metric.losses import loss_family
-from tasks.metric.model import build_model, mixed_precision, native_bfloat16, normalise
+from tasks.metric.model import build_model, normalise
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import node_subject
 from tasks.metric.torch_threads import torch_threads
 from tasks.metric.training import NodeLearner
 from tasks.metric.training_data import NodeView, TrainingData
+from tasks.mixed_precision import mixed_precision, native_bfloat16
 from tasks.paired_rounds import Rounds, in_turns, ratio_over
 from tasks.segments.export import export_node
 from tasks.segments.store import SegmentStore

@@ -66,7 +66,7 @@ def audit(
     """
     seed = trained.options.seed
     known = _Photos(
-        {split: tuple(store.columns(split, ["label"])["label"]) for split in SPLITS},
+        store.labels,
         None if group is None else {split: group_values(store, split, group) for split in SPLITS},
     )
     leaves = trained.tree.leaves

@@ -1,6 +1,7 @@
 """What a store needs to be audited."""
 
 from tasks.errors import InputError
+from tasks.segments.source import SPLITS
 from tasks.segments.store import SegmentStore
 
 
@@ -15,7 +16,7 @@ def check_auditable(store: SegmentStore) -> None:
             f"the store {store.path} has rows that are no photos, and photos are audited: give the store that it was "
             "made from (a model that was trained on this one can be audited there)"
         )
-    train, validation = (set(store.columns(split, ["label"])["label"]) for split in ("train", "validation"))
+    train, validation = (set(store.labels[split]) for split in SPLITS)
     if len(train & validation) < 2:
         raise InputError(
             f"an audit compares training with validation photos of the same labels, two or more; {store.path} has "

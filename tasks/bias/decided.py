@@ -20,7 +20,6 @@ from tasks.metric.distances import OWN_DISTANCES_TO, DistanceTo
 from tasks.metric.precision import precision_per_query, rows_at_once
 from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.tree_embeddings import embed_tree
-from tasks.segments.source import SPLITS
 from tasks.segments.store import SegmentStore
 
 
@@ -82,17 +81,16 @@ def decide_all(trained: TrainedTree, store: SegmentStore, decoded: Path) -> Deci
         }
         for split in ("validation", "train")
     )
-    labels = {split: tuple(store.columns(split, ["label"])["label"]) for split in SPLITS}
     if trained.tree.root.name not in queries:
         raise InputError(f"the root of {trained.path} has no model, so it decides nothing: train it on more photos")
-    asked, among = (torch.arange(len(labels[split])) for split in ("validation", "train"))
+    asked, among = (torch.arange(len(store.labels[split])) for split in ("validation", "train"))
     return Decided(
         queries=queries,
         references=references,
         vectors=decision_vectors(trained, queries, references, asked),
         distance=decision_distance_to(trained, decision_vectors(trained, references, references, among)),
-        labels=labels["validation"],
-        reference_labels=labels["train"],
+        labels=store.labels["validation"],
+        reference_labels=store.labels["train"],
     )
 
 

@@ -1,6 +1,7 @@
 """Which parts are shortcuts: they tell the label of new training photos, and less of that of validation photos.
 
-No group column is needed. The figures are balanced over the labels, so that labels of other shares move nothing.
+No group column is needed. The figures are balanced over the labels, so that labels of other shares move nothing
+(our reading).
 """
 
 from collections import Counter

@@ -2,7 +2,7 @@
 
 Two validation photos of different labels: the first gets a segment of the second. At each node that shows the segment,
 and by the tree's decision, its nearest training photo is found anew. A pasted edge is a cue of its own: the same is
-done with a donor of the photo's own label, as a control.
+done with a donor of the photo's own label, as a control (our reading).
 """
 
 from collections.abc import Sequence

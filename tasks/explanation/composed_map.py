@@ -1,8 +1,8 @@
-"""Where in a photo the composed decision's similarity comes from: the leaves' conserving maps, added up in its frame.
+"""Where in a photo the composed decision's similarity comes from: the leaves' conserving maps, added up.
 
 The composed distance of a pair is `sum_i w_i |x_i - y_i|^2`, and for a leaf that both photos show the term is
 `w_i (2 - 2 cos_i)`. A conserving map has the mean `cos_i`, less the biases' share, so the weighted sum of the placed
-maps has the mean `sum_i w_i cos_i`, less theirs: as exact as the decision is.
+maps has the mean `sum_i w_i cos_i`, less theirs: as exact as the decision is (our reading).
 """
 
 import torch

@@ -62,12 +62,10 @@ def _label_map(trained: TrainedTree, mask: Path, image: NDArray[np.uint8]) -> ND
 def _segment(
     trained: TrainedTree, images: list[NDArray[np.uint8]], mask_options: Sequence[str]
 ) -> list[NDArray[np.uint8]]:
-    if trained.segmenter is None:
+    segmenter = trained.loaded_segmenter
+    if segmenter is None:
         raise InputError(
             "this model has no segmenter: its masks came with its photos; give " + " and ".join(mask_options)
         )
-    from tasks.segments.segmenter import load_segmenter  # noqa: PLC0415 (3 s, and most photos come with their masks)
-
-    segmenter = load_segmenter(str(trained.segmenter))
     table = class_id_table(segmenter.classes, trained.classes)
     return [table[label_map] for label_map in segmenter.segment(images)]

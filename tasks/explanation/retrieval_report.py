@@ -122,7 +122,7 @@ def write_retrieval_report(
         node=node,
         source=store.source,
         own_distance=own,
-        novel_labels=len({names[label] for label in view.labels} - set(store.columns("train", ["label"])["label"])),
+        novel_labels=len({names[label] for label in view.labels} - set(store.labels["train"])),
         retrieval=retrieval(distances, labels),
         few_shot=few,
         sheets=_write_sheets(trained, node, view, embeddings, answers, out),

@@ -90,7 +90,7 @@ def _scores(precision: Precision) -> dict[int, Score | None]:
 
 
 def _label_counts(store: SegmentStore) -> dict[str, dict[str, int]]:
-    counts = {split: Counter(store.columns(split, ["label"])["label"]) for split in SPLITS}
+    counts = {split: Counter(store.labels[split]) for split in SPLITS}
     labels = sorted({label for split in SPLITS for label in counts[split]})
     return {label: {split: counts[split][label] for split in SPLITS} for label in labels}
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 from tasks.explanation.sfam import explained_layer
 from tasks.explanation.table import Table, percent
 from tasks.judging.attribution import Attribution, PairBatch, first
@@ -179,10 +179,9 @@ def _avsl(weights: Path, trained: TrainedTree) -> AVSLModel:
         model = build_avsl(spec, len(state["proxies"]))
         model.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{weights} does not fit AVSL with the trunk {spec.trunk} and {spec.embedding} dimensions: {reason}; "
-            "give best.safetensors of a baseline with the tree's trunk and embedding"
+            f"{weights} does not fit AVSL with the trunk {spec.trunk} and {spec.embedding} dimensions: "
+            f"{reason_of(error)}; give best.safetensors of a baseline with the tree's trunk and embedding"
         ) from None
     return model
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from tasks.judging.avsl_attribution import node_shares
 from tasks.metric.avsl_model import AVSLModel
-from tasks.metric.model import EmbeddingModel, mixed_precision, normalise
+from tasks.metric.model import EmbeddingModel, normalise
+from tasks.mixed_precision import mixed_precision
 
 FORWARD_BATCH = 256
 # Normalised queries, float [n, 3, h, w], each to its similarities to its own support: float32 [n, k] on the CPU.

@@ -20,12 +20,13 @@ from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.evaluation import KS, Precision
 from tasks.metric.fitting import fit
 from tasks.metric.learner import optimiser_of
-from tasks.metric.model import mixed_precision, normalise
+from tasks.metric.model import normalise
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.precision import precision_per_query
 from tasks.metric.training_data import NodeView, TrainingData
+from tasks.mixed_precision import mixed_precision
 
 WARM_UP_EPOCHS = 5  # as published; at most half of all, so that the trunk learns in a short training too (our reading)
 GRADIENT_LIMIT = 10.0  # as published; of all gradients together, not of each part (our reading)

@@ -16,16 +16,13 @@ from tasks.temporary_path import temporary_path
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors tells of one
 
 
-def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> str:
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors to a file: temporary name, then rename.
 
     Args:
         path: the file.
         tensors: by name, on any device.
         metadata: kept in the file's header.
-
-    Returns:
-        The file's SHA-256, hexadecimal.
 
     Raises:
         OSError: the disk is full or not writable; the file that was there before is untouched.
@@ -42,7 +39,6 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
-    return file_sha256(path)
 
 
 def load_checkpoint(path: Path, sha256: str | None = None) -> dict[str, Tensor]:

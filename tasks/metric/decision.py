@@ -178,6 +178,6 @@ def node_embeddings(result: NodeResult) -> tuple[PartEmbeddings, PartEmbeddings]
 
 def label_numbers(store: SegmentStore, split: Split) -> Tensor:
     """Each image's label as an index into the sorted labels of the store, int64 [n]."""
-    names = sorted({label for name in SPLITS for label in store.columns(name, ["label"])["label"]})
+    names = sorted({label for of_split in store.labels.values() for label in of_split})
     number = {name: index for index, name in enumerate(names)}
-    return torch.tensor([number[label] for label in store.columns(split, ["label"])["label"]], dtype=torch.int64)
+    return torch.tensor([number[label] for label in store.labels[split]], dtype=torch.int64)

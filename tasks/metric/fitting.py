@@ -1,4 +1,4 @@
-"""The loop of every training: all epochs, the best one kept by the held-out tenth, resumable after each (HEML 1.3).
+"""The loop of every training: all epochs, one of them kept by the held-out tenth, resumable after each.
 
 What is learned, and how a batch of pictures becomes a loss, is the `Learner`'s.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tasks.metric.checkpoint import file_sha256, load_checkpoint, save_checkpoint
+from tasks.metric.epoch_choice import as_good
 from tasks.metric.epoch_reports import read_reports, write_reports
 from tasks.metric.evaluation import Precision
 from tasks.metric.learner import Learner
@@ -74,12 +75,12 @@ def _fit(job: NodeJob, data: TrainingData, learner: Learner, on_epoch: Callable[
         loss, images, progress.parts = train_epoch(job, learner, data.train, epoch, progress.parts)
         speed = images / (time.perf_counter() - started)
         held_out, validation = (_precision(job, learner, view, epoch) for view in (data.held_out, data.validation))
-        mean = held_out.mean
-        score = float(epoch) if mean is None else mean  # without any, the last epoch is kept
-        if score > progress.best_score:
-            progress.best_epoch, progress.best_score = epoch, score
+        score = held_out.mean or 0.0  # without any, all epochs are as good
+        if as_good(score, progress.best_score, held_out.n):
+            progress.best_epoch = epoch
             for name, tensors in learner.weights().items():
                 save_checkpoint(job.folder / name, tensors)
+        progress.best_score = max(progress.best_score, score)
         progress.next_epoch += 1
         progress.images += images
         progress.seconds += time.perf_counter() - started

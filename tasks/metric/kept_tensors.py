@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tasks.errors import InputError
-from tasks.metric.checkpoint import load_checkpoint, save_checkpoint
+from tasks.metric.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from tasks.metric.identity import node_key
 from tasks.temporary_path import temporary_path
 
@@ -35,8 +35,8 @@ def kept_tensors(
         return kept
     made = make()
     try:
-        sha256 = save_checkpoint(path, made)
-        _write_whole(note, json.dumps({"sha256": sha256, **facts}, indent=1) + "\n")
+        save_checkpoint(path, made)
+        _write_whole(note, json.dumps({"sha256": file_sha256(path), **facts}, indent=1) + "\n")
     except OSError as error:
         raise InputError(f"the search index cannot be kept in {folder} ({error}): make room, or it writable") from None
     return made

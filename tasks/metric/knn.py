@@ -1,4 +1,4 @@
-"""Balanced accuracy of a nearest-neighbour vote: comparable where labels are unequally frequent."""
+"""Balanced accuracy of a nearest-neighbour vote: comparable where labels are unequally frequent (our reading)."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""The seven losses by name, each with its miner and the distance that fits it (HEML sections 1.4 and 1.5)."""
+"""The seven losses by name, each with its miner and the distance that fits it (HEML, Table I)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

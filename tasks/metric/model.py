@@ -1,7 +1,6 @@
 """A node's local model: trunk, global average pooling, embedder (HEML's local model)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from tasks.metric.input_scale import IMAGENET_MEAN, IMAGENET_STD
 from tasks.metric.seeding import seeded
 from tasks.metric.trunks import build_trunk
+from tasks.mixed_precision import mixed_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,20 +83,6 @@ def normalise(images: Tensor) -> Tensor:
     mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1) * 255
     std = torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1) * 255
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def native_bfloat16(device: str) -> bool:
-    """Whether the device computes in bfloat16 itself; emulated, it would be slower than float32."""
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported())  # torch has no public question for this
-
-
-@contextmanager
-def mixed_precision(device: str) -> Iterator[None]:
-    """Autocast to bfloat16 where the device has it."""
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=native_bfloat16(device)):
-        yield
 
 
 @torch.inference_mode()

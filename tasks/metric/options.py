@@ -34,7 +34,8 @@ class TrainingOptions:
         augmentation: what is done to training pictures at random.
         epochs: of training, at most.
         combined_epochs: of a combined node's, which starts from its children's weights; None: as many as a leaf's.
-        patience: epochs without a better held-out mean of P@1, P@2 and P@8 after which training stops.
+        patience: epochs in a row that are worse than the best on held-out images (`epoch_choice`), after which training
+            stops.
         batch: images a step, an equal share of each class.
         learning_rate: AdamW's, at the start of a cosine to 0.
         weight_decay: AdamW's.

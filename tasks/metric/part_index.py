@@ -1,6 +1,5 @@
 """A node's embeddings of a whole store, both splits: computed once and kept beside the store."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from tasks.metric.kept_tensors import kept_tensors
 from tasks.metric.model import EmbeddingModel, embed
 from tasks.metric.trained_tree import TrainedTree
 from tasks.metric.training_data import node_view, split_view
-from tasks.segments.decoded import CropTo, decode_once
+from tasks.segments.decoded import Framed, decode_once
 from tasks.segments.source import SPLITS, Split
 from tasks.segments.store import SegmentStore
 
@@ -92,14 +91,13 @@ def _open(trained: TrainedTree, store: SegmentStore, name: str, together: Sequen
 
 
 def _decode(trained: TrainedTree, store: SegmentStore, names: Sequence[str], decoded: Path) -> None:
-    """Decode the pictures of several nodes in one pass a size, what is not decoded yet."""
-    crops: dict[int, set[CropTo]] = defaultdict(set)
+    """Decode the pictures of several nodes in one pass, what is not decoded yet."""
+    framed: set[Framed] = set()
     for name in names:
         options = trained.node_options(name)
-        crops[options.size].add(trained.tree[name].class_ids(store.classes) if options.framing == "crop" else None)
-    for size, of_size in crops.items():
-        for split in _splits(store):
-            decode_once(store, split, size, decoded, of_size)
+        framed.add((options.size, trained.tree[name].class_ids(store.classes) if options.framing == "crop" else None))
+    for split in _splits(store):
+        decode_once(store, split, decoded, framed)
 
 
 def _splits(store: SegmentStore) -> list[Split]:

@@ -17,7 +17,7 @@ CONFIDENCE, RESAMPLES, MEANS_AT_ONCE = 0.95, 1000, 50  # of an interval
 def precision_per_query(
     distances: Tensor, query_labels: Tensor, reference_labels: Tensor, k: int, exclude_self: bool = False
 ) -> Tensor:
-    """Share of each query's K nearest references that have its label.
+    """Share of each query's K nearest references that have its label; their mean is P@K, which is not Recall@K.
 
     References at the same distance as the K-th nearest count by expectation: as if ties were broken at random.
 
@@ -37,7 +37,7 @@ def precision_per_query(
     n, m = distances.shape
     if len(query_labels) != n or len(reference_labels) != m or (exclude_self and n != m):
         raise ValueError(
-            f"precision_at_k needs distances [n,m] with n query and m reference labels (n = m without self); "
+            f"P@K needs distances [n,m] with n query and m reference labels (n = m without self); "
             f"got {[n, m]}, {len(query_labels)} and {len(reference_labels)}"
         )
     _check_k(k, m - exclude_self)
@@ -113,19 +113,6 @@ def rows_at_once(references: int) -> int:
     return max(1, DISTANCES_AT_ONCE // max(1, references))
 
 
-def precision_at_k(
-    distances: Tensor, query_labels: Tensor, reference_labels: Tensor, k: int, exclude_self: bool = False
-) -> float:
-    """Mean of `precision_per_query`: true precision, not Recall@K, so P@8 may be below P@1.
-
-    Args, Raises: as `precision_per_query`.
-
-    Returns:
-        float in [0, 1].
-    """
-    return precision_per_query(distances, query_labels, reference_labels, k, exclude_self).mean().item()
-
-
 def bootstrap_interval(shares: NDArray[np.float64]) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean; queries are resampled, the references stay (our reading).
 
@@ -153,7 +140,7 @@ def _shares(
 ) -> dict[int, Tensor]:
     """K to shares, float64 [b], from float [b, m], labels [m] or [b, m], and each query's own column, if it has one."""
     if torch.isnan(rows).any():
-        raise ValueError("precision_at_k needs distances that are numbers; got NaN")
+        raise ValueError("P@K needs distances that are numbers; got NaN")
     if not ks:
         return {}
     if own is not None:
@@ -192,4 +179,4 @@ def _expected(
 
 def _check_k(k: int, references: int) -> None:
     if not 0 < k <= references:
-        raise ValueError(f"precision_at_k needs 1 <= k <= references; got k={k} with {references} references")
+        raise ValueError(f"P@K needs 1 <= k <= references; got k={k} with {references} references")

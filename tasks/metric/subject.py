@@ -15,7 +15,7 @@ from tasks.metric.training import train_node
 from tasks.metric.training_data import TrainingData, training_data
 from tasks.segments.compose import BACKGROUND_CLASS
 from tasks.segments.store import SegmentStore
-from tasks.segments.tree import TreeNode
+from tasks.segments.tree import SegmentTree, TreeNode
 
 BACKGROUND_CONTROL = "background only"
 Shown = Literal["photo", "silhouette"]
@@ -95,6 +95,11 @@ def background_control(options: TrainingOptions) -> Subject:
     """The photo's background alone, all else black: what it says, and the outline of all that stands before it."""
     whole = replace(options, framing="full", fill="black")
     return Subject(name=BACKGROUND_CONTROL, class_ids=(BACKGROUND_CLASS,), options=whole)
+
+
+def controls(tree: SegmentTree, store: SegmentStore, options: TrainingOptions) -> list[Subject]:
+    """All controls of a tree: the background's, then its leaves'."""
+    return [background_control(options), *(shape_control(leaf, store, options) for leaf in tree.leaves)]
 
 
 def traditional_baseline(options: TrainingOptions) -> Subject:

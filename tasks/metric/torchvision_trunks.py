@@ -6,7 +6,7 @@ from typing import Any
 import torchvision
 from torch import nn
 
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 from tasks.metric.input_scale import InputScale
 
 # Families of torchvision.models whose feature maps end in global average pooling; the rest are transformers.
@@ -48,9 +48,8 @@ def _published(name: str) -> nn.Module:
     try:
         model: nn.Module = torchvision.models.get_model(name, weights="DEFAULT")
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"the published weights of {name} cannot be had ({reason}): give a local file, or weights none"
+            f"the published weights of {name} cannot be had ({reason_of(error)}): give a local file, or weights none"
         ) from None
     return model
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,9 @@ from tasks.segments.names import check_name
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree, parse_tree
 from tasks.temporary_path import temporary_path
+
+if TYPE_CHECKING:
+    from tasks.segments.segmenter import Segmenter
 
 TREE_VERSION = 3
 
@@ -69,6 +72,19 @@ class TrainedTree:
         """Folder of the model's own SegFormer; None if its label maps came with the photos."""
         folder = self.path / "segmenter"
         return folder if folder.is_dir() else None
+
+    @cached_property
+    def loaded_segmenter(self) -> "Segmenter | None":
+        """The model's own SegFormer, on the CPU; None without one. Loaded once.
+
+        Raises:
+            InputError: it cannot be loaded.
+        """
+        if self.segmenter is None:
+            return None
+        from tasks.segments.segmenter import load_segmenter  # noqa: PLC0415 (3 s, and most photos have their masks)
+
+        return load_segmenter(str(self.segmenter))
 
     @cached_property
     def _models(self) -> dict[str, EmbeddingModel]:

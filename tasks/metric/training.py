@@ -9,12 +9,13 @@ from tasks.metric.evaluation import Precision, evaluate
 from tasks.metric.fitting import fit
 from tasks.metric.learner import optimiser_of
 from tasks.metric.losses import loss_family
-from tasks.metric.model import build_model, embed, mixed_precision
+from tasks.metric.model import build_model, embed
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.seeding import seeded
 from tasks.metric.training_data import NodeView, TrainingData
+from tasks.mixed_precision import mixed_precision
 
 
 def train_node(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport], None]) -> NodeResult:

@@ -22,7 +22,7 @@ class Progress:
     Attributes:
         next_epoch: the first that has not run.
         best_epoch: the one whose weights are kept; -1 before the first.
-        best_score: its score on the held-out tenth.
+        best_score: the highest score of an epoch on the held-out tenth.
         seconds: spent so far.
         images: trained on so far.
         parts: 2 from where memory ran out and batches are taken in two micro-batches; 1 before.
@@ -31,7 +31,7 @@ class Progress:
 
     next_epoch: int = 0
     best_epoch: int = -1
-    best_score: float = -1.0
+    best_score: float = 0.0
     seconds: float = 0.0
     images: int = 0
     parts: int = 1

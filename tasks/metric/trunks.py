@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 from tasks.metric.resnet12 import resnet12
 from tasks.metric.small_trunk import small_trunk
 
@@ -109,8 +109,9 @@ def _load_file(trunk: nn.Sequential, path: Path, renamed: Renaming) -> None:
             state = torch.load(path, map_location="cpu", weights_only=True)
         missing, _ = trunk.load_state_dict(renamed(state), strict=False)
     except Exception as error:  # each reader has exceptions of its own; all mean that the file is not what was asked
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the weights {path} cannot be read: {reason}; give a state dict as .safetensors") from None
+        raise InputError(
+            f"the weights {path} cannot be read: {reason_of(error)}; give a state dict as .safetensors"
+        ) from None
     if missing:
         raise InputError(
             f"the weights {path} do not fit the trunk: {len(missing)} tensors missing, such as {missing[0]}"

@@ -22,6 +22,7 @@ from tasks.temporary_path import temporary_path
 
 DECODED_VERSION = 4
 CropTo = tuple[int, ...] | None  # class ids of the part that pictures are cropped to; None: whole pictures
+Framed = tuple[int, CropTo]  # edge length of the square pictures in pixels, and what they are cropped to
 _DECODING = threading.Lock()  # threads of one process wait for the first of them
 
 
@@ -48,7 +49,6 @@ class DecodedSplit:
         labels: int64 [n], index into `label_names`.
         label_names: all labels of the store: those of the training split, sorted, then those of validation alone.
         image_ids: n names.
-        groups: n protected attributes, None where there is none.
         synthetic: the rows that are no photos, by their number.
     """
 
@@ -58,7 +58,6 @@ class DecodedSplit:
     labels: NDArray[np.int64]
     label_names: tuple[str, ...]
     image_ids: tuple[str, ...]
-    groups: tuple[str | None, ...]
     synthetic: Mapping[int, Side] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -84,8 +83,8 @@ def decode(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: 
         InputError: a picture or label map of the store cannot be decoded.
         OSError: the disk is full; nothing half-written is left under the final name.
     """
-    decode_once(store, split, size, folder, [crop_to])
-    target = _target(store, split, size, folder, crop_to)
+    decode_once(store, split, folder, [(size, crop_to)])
+    target = _target(store, split, folder, (size, crop_to))
     rows = json.loads((target / "rows.json").read_text(encoding="utf-8"))
     names = tuple(rows["label_names"])
     index = {name: number for number, name in enumerate(names)}
@@ -100,29 +99,27 @@ def decode(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: 
         labels=np.array([index[label] for label in rows["labels"]], dtype=np.int64),
         label_names=names,
         image_ids=tuple(rows["image_ids"]),
-        groups=tuple(rows["groups"]),
         synthetic={number: Side(held_out, seed) for number, held_out, seed in rows["synthetic"]},
     )
 
 
-def decode_once(store: SegmentStore, split: Split, size: int, folder: Path, crops: Iterable[CropTo]) -> None:
-    """Write the arrays of several framings in one pass over the store; those that are there are left as they are.
+def decode_once(store: SegmentStore, split: Split, folder: Path, wanted: Iterable[Framed]) -> None:
+    """Write the arrays of several sizes and crops in one pass over the store; those that are there stay as they are.
 
     Args:
         store: the segment store.
         split: which split.
-        size: edge length of the square pictures, in pixels.
         folder: where this machine keeps decoded splits.
-        crops: class ids of each part that pictures are cropped to; None among them for whole pictures.
+        wanted: sizes, each with what pictures are cropped to.
 
     Raises:
         InputError, OSError: as `decode`.
     """
     with _DECODING:
-        targets = {crop_to: _target(store, split, size, folder, crop_to) for crop_to in crops}
-        missing = {crop_to: target for crop_to, target in targets.items() if not target.is_dir()}
+        targets = {framed: _target(store, split, folder, framed) for framed in wanted}
+        missing = {framed: target for framed, target in targets.items() if not target.is_dir()}
         if missing:
-            _write(store, split, size, missing)
+            _write(store, split, missing)
 
 
 def classes_present(label_map: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -131,45 +128,44 @@ def classes_present(label_map: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return present
 
 
-def _target(store: SegmentStore, split: Split, size: int, folder: Path, crop_to: CropTo) -> Path:
+def _target(store: SegmentStore, split: Split, folder: Path, framed: Framed) -> Path:
+    size, crop_to = framed
     crop = "" if crop_to is None else "-crop-" + hashlib.sha256(bytes(crop_to)).hexdigest()[:16]
     return folder / f"{store.digest[:16]}-{size}px{crop}-v{DECODED_VERSION}" / split
 
 
-def _write(store: SegmentStore, split: Split, size: int, targets: Mapping[CropTo, Path]) -> None:
+def _write(store: SegmentStore, split: Split, targets: Mapping[Framed, Path]) -> None:
     """Write to folders of our own, then rename: another process may be doing the same."""
-    temporary = {crop_to: temporary_path(target) for crop_to, target in targets.items()}
+    temporary = {framed: temporary_path(target) for framed, target in targets.items()}
     n = store.rows(split)
     try:
         arrays = {}
-        for crop_to, folder in temporary.items():
+        for (size, crop_to), folder in temporary.items():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            arrays[crop_to] = (
+            arrays[size, crop_to] = (
                 _array(folder / "images.npy", (n, 3, size, size)),
                 _array(folder / "label_maps.npy", (n, size, size)),
                 _array(folder / "present.npy", (n, N_CLASSES), np.bool_),
             )
-        image_ids, labels, groups, synthetic = [], [], [], []
+        image_ids, labels, synthetic = [], [], []
         for i, row in enumerate(store.iterate(split)):
             image, label_map = decode_image(row.image, row.image_id), decode_label_map(row.mask, row.image_id)
-            for crop_to, (images, label_maps, present) in arrays.items():
+            for (size, crop_to), (images, label_maps, present) in arrays.items():
                 images[i], label_maps[i] = frame(image, label_map, crop_to, "full" if crop_to is None else "crop", size)
                 present[i] = classes_present(label_maps[i])
             image_ids.append(row.image_id)
             labels.append(row.label)
-            groups.append(row.group)
             if row.provenance is not None:
                 synthetic.append((i, row.provenance.held_out, row.provenance.seed))
-        of_split = [set(store.columns(name, ["label"])["label"]) for name in SPLITS]
+        of_split = [set(store.labels[name]) for name in SPLITS]
         label_names = [*sorted(of_split[0]), *sorted(of_split[1] - of_split[0])]
-        rows = {"image_ids": image_ids, "labels": labels, "groups": groups, "label_names": label_names}
-        rows["synthetic"] = synthetic
-        for crop_to, written in arrays.items():
+        rows = {"image_ids": image_ids, "labels": labels, "label_names": label_names, "synthetic": synthetic}
+        for framed, written in arrays.items():
             for array in written:
                 array.flush()
-            (temporary[crop_to] / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
-            _rename(temporary[crop_to], targets[crop_to])
+            (temporary[framed] / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+            _rename(temporary[framed], targets[framed])
     finally:
         for folder in temporary.values():
             shutil.rmtree(folder, ignore_errors=True)

@@ -33,7 +33,8 @@ def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
         name: the file's name, for the message.
 
     Returns:
-        uint8 [3, h, w], RGB in 0..255, upright. Transparency is dropped; of an animation, the first frame is taken.
+        uint8 [3, h, w], RGB in 0..255, upright; a view of the pixels as they lie, [h, w, 3], that cannot be written to.
+        Transparency is dropped; of an animation, the first frame is taken.
 
     Raises:
         InputError: it cannot be read, has too many pixels, or has more than 8 bits a channel.
@@ -156,7 +157,7 @@ def _upright(picture: Image.Image, name: str) -> Image.Image:
 
 
 def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(np.asarray(picture, dtype=np.uint8).transpose(2, 0, 1))
+    return np.asarray(picture, dtype=np.uint8).transpose(2, 0, 1)
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -9,7 +9,6 @@ never predicted.
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from torch.nn import functional as F
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 from transformers.utils import logging as transformers_logging
 
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
+from tasks.mixed_precision import mixed_precision
 from tasks.segments.names import check_name
 
 LABEL_MAP_IDS = 256  # a label map holds one byte a pixel
@@ -99,7 +99,7 @@ class Segmenter:
         ]
         # Processors that keep a photo's proportions give several sizes: those go through one by one.
         batches = [torch.stack(values)] if len({value.shape for value in values}) == 1 else [v[None] for v in values]
-        with torch.inference_mode(), autocast(self.model.device):
+        with torch.inference_mode(), mixed_precision(self.model.device):
             return [logit for batch in batches for logit in self.model(pixel_values=batch).logits.float()]
 
     def _label_map(self, logits: torch.Tensor, height: int, width: int) -> NDArray[np.uint8]:
@@ -130,7 +130,7 @@ def load_segmenter(name_or_folder: str, device: str = "cpu") -> Segmenter:
             )
             processor = SegformerImageProcessor.from_pretrained(name_or_folder)
     except Exception as error:  # whatever transformers makes of a file that is not what it should be
-        raise InputError(f"segmenter {name_or_folder} cannot be loaded: {first_line(error)}") from error
+        raise InputError(f"segmenter {name_or_folder} cannot be loaded: {reason_of(error)}") from error
     model, notes = loaded
     if notes["missing_keys"] or notes["mismatched_keys"]:
         missing = sorted(notes["missing_keys"]) or sorted(str(key) for key in notes["mismatched_keys"])
@@ -171,7 +171,7 @@ def check_config(name_or_folder: str) -> None:
         else:
             missing, advice = "no such folder, and not to be had from the Hugging Face hub", "give a folder"
         raise InputError(
-            f"segmenter {name_or_folder} cannot be loaded: {missing} ({first_line(error)}); {advice}"
+            f"segmenter {name_or_folder} cannot be loaded: {missing} ({reason_of(error)}); {advice}"
         ) from error
     if kind != "segformer":
         raise InputError(f"segmenter {name_or_folder} is no SegFormer but {kind!r}: name a SegFormer")
@@ -180,15 +180,6 @@ def check_config(name_or_folder: str) -> None:
 def unused_name(class_id: int) -> str:
     """Name of an output that no class uses."""
     return f"unused_{class_id}"
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where the device computes in it natively, else plain float32."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=native)
 
 
 @contextmanager
@@ -203,9 +194,3 @@ def quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message: libraries write paragraphs."""
-    lines = str(error).strip().splitlines()
-    return re.sub(r"\s+", " ", lines[0]) if lines else type(error).__name__

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional as F
@@ -10,23 +10,16 @@ from torch.nn import functional as F
 OUTSIDE = -1  # label of pixels that an augmentation brings in from outside the photo
 
 
-def mirrored_classes(classes: Mapping[int, str]) -> dict[int, int]:
-    """Which class each one becomes when a photo is mirrored.
+def mirrored_classes(names: Sequence[str]) -> list[int]:
+    """The place of the class that each one becomes when a photo is mirrored.
 
     A class called `l_X` or `left X` becomes the one called `r_X` or `right X`, and the other way round; a name whose
     counterpart is not there stays (CelebAMask-HQ's `l_lip` is the lower lip).
     """
-    parts = {
-        class_id: found.groups()
-        for class_id, name in classes.items()
-        if (found := re.fullmatch(r"(l|r|left|right)[ _-](.+)", name.lower()))
-    }
-    ids = {sides: class_id for class_id, sides in parts.items()}
     other = {"l": "r", "r": "l", "left": "right", "right": "left"}
-    return {
-        class_id: ids.get((other[parts[class_id][0]], parts[class_id][1]), class_id) if class_id in parts else class_id
-        for class_id in classes
-    }
+    sided = [re.fullmatch(r"(l|r|left|right)[ _-](.+)", name.lower()) for name in names]
+    places = {found.groups(): place for place, found in enumerate(sided) if found}
+    return [places.get((other[found[1]], found[2]), place) if found else place for place, found in enumerate(sided)]
 
 
 def augment(

@@ -22,6 +22,21 @@ def class_weights(targets: torch.Tensor, classes: int) -> torch.Tensor:
     return (weights / (weights * shares).sum()).float()
 
 
+def segmenter_loss(logits: torch.Tensor, truth: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Cross entropy plus Dice loss, of logits upsampled first, so that both see the finer edges.
+
+    Args:
+        logits: float32 [n, classes, rows, columns], of any grid.
+        truth: int64 [n, h, w]; -1 is left out.
+        weights: float32 [classes], of the cross entropy.
+
+    Returns:
+        float32 scalar, 0 or more.
+    """
+    logits = F.interpolate(logits, size=truth.shape[1:], mode="bilinear", align_corners=False)
+    return F.cross_entropy(logits, truth, weight=weights, ignore_index=OUTSIDE) + dice_loss(logits, truth)
+
+
 def dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """One minus the soft Dice overlap (Milletari et al. 2016), the mean over the classes in the batch.
 

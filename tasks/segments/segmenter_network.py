@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-from tasks.errors import InputError
-from tasks.segments.segmenter import check_config, first_line, quiet_transformers, unused_name
+from tasks.errors import InputError, reason_of
+from tasks.segments.segmenter import check_config, quiet_transformers, unused_name
 
 CLASSIFIER = "decode_head.classifier"  # the layer whose outputs are the classes
 
@@ -59,7 +59,7 @@ def new_model(
                 **settings,
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"segmenter {start} cannot be loaded: {first_line(error)}") from error
+        raise InputError(f"segmenter {start} cannot be loaded: {reason_of(error)}") from error
     started, notes = loaded
     # The classifier's rows stand for other classes, and a backbone alone has no head at all.
     new = {CLASSIFIER} | {key.rpartition(".")[0] for key in notes["missing_keys"]}

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import InputError
-from tasks.segments.fit_segmenter import SegmenterOptions, fit_segmenter
+from tasks.segments.fit_segmenter import fit_segmenter
 from tasks.segments.pictures import decode_image
+from tasks.segments.segmenter_options import SegmenterOptions
 from tasks.segments.source import Source
 
 FIT_FILE = "fit.json"
@@ -52,9 +53,9 @@ def fit_on_source(
     fitted = fit_segmenter(photos, source.classes(), options, seed, on_progress)
     fitted.segmenter.save(folder)
     notes = {
-        "segmenter_iou": dict(fitted.report.iou),
-        "segmenter_miou": fitted.report.mean_iou,
-        "segmenter_accuracy": fitted.report.pixel_accuracy,
+        "segmenter_iou": fitted.iou,
+        "segmenter_miou": fitted.mean_iou,
+        "segmenter_accuracy": fitted.pixel_accuracy,
         "segmenter_photos": len(photos),
     }
     (folder / FIT_FILE).write_text(json.dumps({"key": key, "notes": notes}, indent=1), encoding="utf-8")

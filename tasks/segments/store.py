@@ -169,7 +169,7 @@ def write_shard(
     return header
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SegmentStore:
     """A complete segment store, opened for reading. Open one with `open_store`.
 
@@ -211,6 +211,15 @@ class SegmentStore:
     def rows(self, split: Split) -> int:
         """Number of images in a split."""
         return sum(header.rows for path, header in self.shards if path.parent.name == f"split={split}")
+
+    @cached_property
+    def labels(self) -> dict[Split, tuple[str, ...]]:
+        """Every image's label by split, in the store's order; read once.
+
+        Raises:
+            InputError: a shard is damaged.
+        """
+        return {split: tuple(self.columns(split, ["label"])["label"]) for split in SPLITS}
 
     def columns(self, split: Split, columns: Sequence[str]) -> dict[str, list[Any]]:
         """Some columns of a split, in the store's order, without reading the others.

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 
 MOST_BYTES = 65_536  # a tree of 256 leaves with long names, all its nodes named, takes 60,000
 DEEPEST = 300  # brackets in brackets; a tree of 256 leaves needs at most as many
@@ -39,7 +39,7 @@ def read_yaml(path: Path, what: str) -> Any:
         raise InputError(f"{what} {path} is nested too deep: no tree needs more than a few levels") from None
     # What PyYAML raises of a date without such a month, of `!!int x` and the like is none of its own errors.
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise InputError(f"{what} {path} is not YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{what} {path} is not YAML: {reason_of(error)}") from None
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -1,6 +1,6 @@
 """The paper's figures for its three case studies (HEML, Tables I to III), as data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -51,3 +51,8 @@ def paper_study(name: str) -> PaperStudy:
         key: {row: tuple(figures) for row, figures in fields.get(key, {}).items()} for key in ("table_1", "table_3")
     }
     return PaperStudy(**{**fields, **tables})
+
+
+def paper_cell(figures: Sequence[float] | None) -> str:
+    """The paper's P@1, P@2 and P@8, in percent."""
+    return "-" if figures is None else " ".join(f"{figure:.1f}" for figure in figures)

@@ -26,7 +26,6 @@ def view_of(labels: list[int], indices: list[int] | None = None) -> NodeView:
         labels=np.array(labels, dtype=np.int64),
         label_names=("day", "night"),
         image_ids=tuple(f"photo {i}" for i in range(n)),
-        groups=(None,) * n,
     )
     return NodeView(data=data, class_ids=None, fill="black", indices=np.array(range(n) if indices is None else indices))
 

@@ -52,8 +52,9 @@ def test_missing_masks_are_made_by_the_tree_s_segmenter_with_the_tree_s_ids(
     monkeypatch.setattr("tasks.segments.segmenter.load_segmenter", lambda path: loaded.append(path) or halves)
     trained = replace(grown.trained, path=tmp_path / "model")
     found = segmented_photos(trained, [photo, photo, photo], [None, mask, None], ["--mask"])
-    assert loaded == [str(tmp_path / "model" / "segmenter")]
-    assert halves.given == [2]
+    segmented_photos(trained, [photo], [None], ["--mask"])
+    assert loaded == [str(tmp_path / "model" / "segmenter")]  # once
+    assert halves.given == [2, 1]
     for place in (0, 2):
         assert np.unique(found[place].label_map[:24]).tolist() == [2]
         assert np.unique(found[place].label_map[24:]).tolist() == [0]

@@ -10,6 +10,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.explain_pair import explain_pair
 from flows.parameters import ExplainParameters
 from infra.settings import load_settings
+from tasks import explain as module
 from tasks.errors import InputError
 
 
@@ -55,7 +56,12 @@ def test_two_photos(prefect_server: str, grown: Any, photos: Path) -> None:
 
 
 @pytest.mark.server
-def test_a_table_of_pairs_with_a_wrong_row(prefect_server: str, grown: Any, photos: Path) -> None:
+def test_a_table_of_pairs_with_a_wrong_row(
+    prefect_server: str, grown: Any, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    open_tree = module.open_trained_tree
+    monkeypatch.setattr(module, "open_trained_tree", lambda *given: opened.append(given) or open_tree(*given))
     table = photos / "pairs.csv"
     rows = ["photo_a,photo_b,mask_a,mask_b", "a.png,b.png,a-mask.png,b-mask.png", "c.png,a.png,c-mask.png,a-mask.png"]
     table.write_text("\n".join(rows))
@@ -64,6 +70,7 @@ def test_a_table_of_pairs_with_a_wrong_row(prefect_server: str, grown: Any, phot
         ["a.png", "b.png"],
         ["c.png", "a.png"],
     ]
+    assert opened == [(grown.trained.path, "cpu")]  # once for all rows
     (status, files), *_ = tracked(grown)
     assert status == "FINISHED"
     names = ["explanation.json", "index.html", "tree.png"]

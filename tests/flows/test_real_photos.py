@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.parameters import Folder, PrepareParameters, TrainParameters
+from flows.parameters import PrepareParameters, TrainParameters
+from flows.photo_sources import Folder
 from flows.prepare_data import prepare_data
 from flows.train_tree import train_tree
 from tasks.explanation.explain_photos import explain_photos

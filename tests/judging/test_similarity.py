@@ -21,7 +21,7 @@ def batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_each_query_is_compared_with_its_own_support(
     model: EmbeddingModel, make_pairs: Callable[..., PairBatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.metric.model.native_bfloat16", lambda _device: False)
+    monkeypatch.setattr("tasks.mixed_precision.native_bfloat16", lambda _device: False)
     pairs = make_pairs(5, 32)
     got = cosine_scorer(model, pairs.support)(normalise(pairs.query))
     assert got.shape == (5, 1)
@@ -34,7 +34,7 @@ def test_each_query_is_compared_with_its_own_support(
 def test_about_the_mean_the_centre_is_taken_from_both(
     model: EmbeddingModel, make_pairs: Callable[..., PairBatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.metric.model.native_bfloat16", lambda _device: False)
+    monkeypatch.setattr("tasks.mixed_precision.native_bfloat16", lambda _device: False)
     pairs = make_pairs(3, 32)
     plain, got = cosine_scorer(model, pairs.support, pairs.centre)(normalise(pairs.query)).unbind(dim=1)
     torch.testing.assert_close(plain, cosine_scorer(model, pairs.support)(normalise(pairs.query))[:, 0])
@@ -56,7 +56,7 @@ def avsl() -> AVSLModel:
 def test_avsl_s_similarity_is_1_less_half_its_distance(
     make_pairs: Callable[..., PairBatch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.metric.model.native_bfloat16", lambda _device: False)
+    monkeypatch.setattr("tasks.mixed_precision.native_bfloat16", lambda _device: False)
     model, pairs = avsl(), make_pairs(5, 64)
     got = avsl_scorer(model, pairs.support)(normalise(pairs.query))
 

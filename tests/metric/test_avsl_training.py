@@ -14,12 +14,13 @@ from tasks.metric.avsl_model import AVSLModel, build_avsl
 from tasks.metric.avsl_similarity import Similarity
 from tasks.metric.avsl_training import AVSLLearner, avsl_precision, train_avsl
 from tasks.metric.checkpoint import file_sha256, load_checkpoint, save_checkpoint
-from tasks.metric.model import mixed_precision, normalise
+from tasks.metric.model import normalise
 from tasks.metric.node_job import EpochReport, NodeJob
 from tasks.metric.node_result import NodeResult, finished_result, read_result
 from tasks.metric.options import TrainingOptions
 from tasks.metric.small_trunk import small_trunk
 from tasks.metric.training_data import NodeView, TrainingData, training_data
+from tasks.mixed_precision import mixed_precision
 from tasks.segments.store import SegmentStore
 
 BADGE, BODY, SPOT = (2,), (1,), (3,)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tasks.metric.embed_photo import embed_photo
-from tasks.metric.model import mixed_precision, normalise
+from tasks.metric.model import normalise
+from tasks.mixed_precision import mixed_precision
 from tasks.segments.framing import crop_box, cropped, resize_image, resize_label_map
 from tasks.segments.pictures import decode_image, decode_label_map
 

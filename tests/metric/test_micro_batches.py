@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tasks.metric import model
 from tasks.metric.avsl_training import AVSLLearner
 from tasks.metric.evaluation import Precision
 from tasks.metric.learner import Learner
@@ -26,7 +25,7 @@ BATCH = 12
 @pytest.fixture(autouse=True)
 def _single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the processor has bfloat16, whose rounding would hide a difference."""
-    monkeypatch.setattr(model, "native_bfloat16", lambda device: False)
+    monkeypatch.setattr("tasks.mixed_precision.native_bfloat16", lambda kind: False)
 
 
 @pytest.fixture(scope="module")

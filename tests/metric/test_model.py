@@ -14,8 +14,6 @@ from tasks.metric.model import (
     build_model,
     embed,
     load_model,
-    mixed_precision,
-    native_bfloat16,
     normalise,
 )
 
@@ -163,10 +161,3 @@ def test_pooling_and_embedder_stay_in_float32_under_autocast() -> None:
             half = model.embed_features(maps.bfloat16())
     assert got.dtype == half.dtype == torch.float32
     assert torch.equal(got, expected)
-
-
-def test_mixed_precision_is_on_where_the_device_computes_so_itself() -> None:
-    a, b = torch.ones(2, 2), torch.ones(2, 2)
-    with mixed_precision("cpu"):
-        assert (a @ b).dtype == (torch.bfloat16 if native_bfloat16("cpu") else torch.float32)
-    assert (a @ b).dtype == torch.float32

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.metric.checkpoint import save_checkpoint
+from tasks.metric.checkpoint import file_sha256, save_checkpoint
 from tasks.metric.evaluation import Precision
 from tasks.metric.node_result import NodeResult, finished_result, read_result, write_result
 
 
 def made_result(folder: Path) -> NodeResult:
     """A trained node's folder with two files and their record."""
-    digest = save_checkpoint(folder / "best.safetensors", {"x": torch.ones(3)})
+    save_checkpoint(folder / "best.safetensors", {"x": torch.ones(3)})
     save_checkpoint(folder / "embeddings.safetensors", {"x": torch.ones(1)})
     return NodeResult(
         node="hair",
@@ -21,7 +21,7 @@ def made_result(folder: Path) -> NodeResult:
         status="trained",
         reason="",
         folder=str(folder),
-        checkpoint_sha256=digest,
+        checkpoint_sha256=file_sha256(folder / "best.safetensors"),
         framing="full",
         size=32,
         precision=Precision(at={1: 0.75, 2: 0.5, 8: None}, intervals={1: (0.5, 1.0), 2: (0.25, 0.75), 8: None}, n=8),

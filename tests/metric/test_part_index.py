@@ -144,18 +144,19 @@ def test_blank_pictures_are_embedded_where_the_tree_was_trained_on_them(grown: A
     assert torch.nonzero(index.present)[:, 0].tolist() == showing(copied, 2)
 
 
-def test_crops_of_one_size_are_decoded_in_one_pass(
+def test_crops_of_all_sizes_are_decoded_in_one_pass(
     grown: Any, copied: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[str] = []
     write = decoding._write
 
-    def counted(store: SegmentStore, split: Any, size: int, targets: Any) -> None:
+    def counted(store: SegmentStore, split: Any, targets: Any) -> None:
         passes.append(split)
-        write(store, split, size, targets)
+        write(store, split, targets)
 
     monkeypatch.setattr(decoding, "_write", counted)
     nodes = {name: replace(kept, framing="crop") for name, kept in grown.trained.nodes.items()}
+    nodes["badge"] = replace(nodes["badge"], size=16)
     names = ["body", "badge"]
     together = open_part_indexes(replace(grown.trained, nodes=nodes), copied, names, tmp_path / "decoded")
     assert sorted(passes) == ["train", "validation"]

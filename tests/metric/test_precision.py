@@ -12,7 +12,7 @@ from scipy.stats import bootstrap
 
 from tasks.metric import precision
 from tasks.metric.distances import squared_euclidean_distance
-from tasks.metric.precision import bootstrap_interval, precision_at_k, precision_per_query, precisions_among
+from tasks.metric.precision import bootstrap_interval, precision_per_query, precisions_among
 
 
 def mean_over_tie_breaks(distances: list[int], same: list[bool], k: int) -> float:
@@ -118,7 +118,7 @@ def test_p_at_1_equals_the_library_s() -> None:
     )
     expected = calculator.get_accuracy(embeddings, labels)["precision_at_1"]
     distances = squared_euclidean_distance(embeddings, embeddings)
-    assert precision_at_k(distances, labels, labels, 1, exclude_self=True) == pytest.approx(expected)
+    assert precision_per_query(distances, labels, labels, 1, exclude_self=True).mean().item() == pytest.approx(expected)
 
 
 def test_p_at_8_may_be_below_p_at_1_as_it_is_no_recall() -> None:
@@ -133,7 +133,7 @@ def test_queries_and_references_may_differ() -> None:
     queries, references = torch.tensor([5, 6]), torch.tensor([5, 6, 5])
     assert precision_per_query(distances, queries, references, 1).tolist() == [0, 0]
     assert precision_per_query(distances, queries, references, 2).tolist() == [0.5, 0.5]
-    assert precision_at_k(distances, queries, references, 3) == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert precision_per_query(distances, queries, references, 3).tolist() == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_an_infinite_distance_is_the_farthest_and_is_not_the_query_itself() -> None:
@@ -149,17 +149,17 @@ def test_wrong_input_is_named() -> None:
     with pytest.raises(ValueError, match="1 <= k <= references; got k=3 with 2 references"):
         precision_per_query(square, labels, labels, 3, exclude_self=True)
     with pytest.raises(ValueError, match="got k=4 with 3 references"):
-        precision_at_k(square, labels, labels, 4)
+        precision_per_query(square, labels, labels, 4)
     with pytest.raises(ValueError, match="got k=0"):
-        precision_at_k(square, labels, labels, 0)
+        precision_per_query(square, labels, labels, 0)
     with pytest.raises(ValueError, match=r"n query and m reference labels"):
-        precision_at_k(square, labels[:2], labels, 1)
+        precision_per_query(square, labels[:2], labels, 1)
     with pytest.raises(ValueError, match=r"n query and m reference labels"):
-        precision_at_k(square, labels, labels[:2], 1)
+        precision_per_query(square, labels, labels[:2], 1)
     with pytest.raises(ValueError, match="n = m without self"):
-        precision_at_k(square[:2], labels[:2], labels, 1, exclude_self=True)
+        precision_per_query(square[:2], labels[:2], labels, 1, exclude_self=True)
     with pytest.raises(ValueError, match="got NaN"):
-        precision_at_k(square * torch.nan, labels, labels, 1)
+        precision_per_query(square * torch.nan, labels, labels, 1)
 
 
 def test_the_interval_of_equal_shares_is_a_point() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tasks.metric import retrieval as module
 from tasks.metric.distances import squared_euclidean_distance
-from tasks.metric.precision import bootstrap_interval, precision_at_k
+from tasks.metric.precision import bootstrap_interval, precision_per_query
 from tasks.metric.retrieval import (
     KS,
     average_precision_at_r,
@@ -100,7 +100,7 @@ def test_recall_at_1_is_precision_at_1() -> None:
     embeddings, labels = problem(60, 4, seed=3)
     distances = squared_euclidean_distance(embeddings, embeddings)
     recall = recall_per_query(distances, labels, 1).mean().item()
-    assert recall == pytest.approx(precision_at_k(distances, labels, labels, 1, True))
+    assert recall == pytest.approx(precision_per_query(distances, labels, labels, 1, True).mean().item())
 
 
 def test_the_worked_example_of_two_among_five() -> None:

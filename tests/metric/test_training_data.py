@@ -134,7 +134,6 @@ def split_of(n: int) -> DecodedSplit:
         labels=np.arange(n) % 2,
         label_names=("a", "b"),
         image_ids=tuple(map(str, range(n))),
-        groups=(None,) * n,
     )
 
 

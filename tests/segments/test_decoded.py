@@ -27,7 +27,6 @@ def test_a_decoded_split_is_the_store_s_pictures_in_order(store: SegmentStore, t
         np.testing.assert_array_equal(data.label_maps[i], decode_label_map(row.mask, "x"))
         assert np.flatnonzero(data.present[i]).tolist() == np.unique(data.label_maps[i]).tolist()
     assert data.image_ids == tuple(row.image_id for row in rows)
-    assert data.groups == tuple(row.group for row in rows)
     assert data.label_names == ("day", "night")
     assert [data.label_names[label] for label in data.labels] == [row.label for row in rows]
     assert (data.labels.dtype, data.images.dtype, data.label_maps.dtype) == (np.int64, np.uint8, np.uint8)
@@ -47,7 +46,7 @@ def test_synthetic_rows_are_known_by_their_number(
 
 def test_crops_are_kept_beside_the_whole_pictures(store: SegmentStore, tmp_path: Path) -> None:
     whole = decode(store, "train", 24, tmp_path)
-    decode_once(store, "train", 24, tmp_path, [None, (1, 2), (2,)])
+    decode_once(store, "train", tmp_path, [(24, None), (24, (1, 2)), (24, (2,))])
     for class_ids in ((2,), (1, 2)):
         data = decode(store, "train", 24, tmp_path, class_ids)
         for i, row in enumerate(store.iterate("train")):
@@ -57,7 +56,7 @@ def test_crops_are_kept_beside_the_whole_pictures(store: SegmentStore, tmp_path:
             ):
                 np.testing.assert_array_equal(got, expected)
             assert set(np.flatnonzero(data.present[i])) == set(data.label_maps[i].ravel().tolist())
-        assert (data.image_ids, data.groups) == (whole.image_ids, whole.groups)
+        assert data.image_ids == whole.image_ids
     np.testing.assert_array_equal(decode(store, "train", 24, tmp_path).images, whole.images)
 
 
@@ -80,6 +79,20 @@ def test_a_split_is_decoded_once(store: SegmentStore, tmp_path: Path, monkeypatc
     np.testing.assert_array_equal(first.images, again.images)
     with pytest.raises(AssertionError, match="a second time"):
         decode(store, "validation", 17, tmp_path)
+
+
+def test_several_sizes_are_written_in_one_pass(
+    store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(module, "decode_image", lambda data, name: seen.append(name) or decode_image(data, name))
+    wanted = [(16, None), (24, None), (24, (2,))]
+    decode_once(store, "validation", tmp_path / "together", wanted)
+    assert seen == list(decode(store, "validation", 16, tmp_path / "together").image_ids)
+    for size, crop_to in wanted:
+        found, alone = (decode(store, "validation", size, tmp_path / name, crop_to) for name in ("together", "alone"))
+        np.testing.assert_array_equal(found.images, alone.images)
+        np.testing.assert_array_equal(found.label_maps, alone.label_maps)
 
 
 def test_another_store_is_decoded_anew(make_store: Callable[..., SegmentStore], tmp_path: Path) -> None:

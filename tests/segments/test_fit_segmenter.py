@@ -1,18 +1,16 @@
-import math
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from tasks.errors import InputError
-from tasks.segments.fit_segmenter import SEGMENTER_PRESETS, FittedSegmenter, SegmenterOptions, fit_segmenter
+from tasks.segments.fit_segmenter import FittedSegmenter, fit_segmenter
 from tasks.segments.segmenter import load_segmenter, quiet_transformers
-from tasks.segments.segmenter_augment import augment, mirrored_classes
-from tasks.segments.segmenter_loss import class_weights, dice_loss
+from tasks.segments.segmenter_options import SegmenterOptions
+from tasks.segments.segmenter_photos import LabelledPhoto
 
 CLASSES = {0: "ground", 3: "blob", 200: "never"}
 TINY: dict[str, Any] = {
@@ -39,20 +37,35 @@ def picture(number: int, height: int = 30, width: int = 40) -> tuple[np.ndarray,
 PICTURES = [picture(number) for number in range(20)]
 
 
+def fit(photos: Any = PICTURES, classes: Any = CLASSES, seed: int = 0, **changes: Any) -> FittedSegmenter:
+    return fit_segmenter(photos, classes, SegmenterOptions(**TINY | changes), seed, lambda _: None)
+
+
 @pytest.fixture(scope="module")
 def fitted() -> FittedSegmenter:
-    return fit_segmenter(PICTURES, CLASSES, SegmenterOptions(**TINY), seed=0)
+    return fit()
 
 
 def test_it_learns_two_colours(fitted: FittedSegmenter) -> None:
-    report = fitted.report
-    assert report.iou["ground"] is not None and report.iou["ground"] > 0.8
-    assert report.iou["blob"] is not None and report.iou["blob"] > 0.8
-    assert report.iou["never"] is None
-    assert report.mean_iou == pytest.approx((report.iou["ground"] + report.iou["blob"]) / 2)
-    assert report.pixel_accuracy > 0.9
-    assert (report.trained_on, report.held_out, len(report.losses)) == (16, 4, 12)
-    assert (report.height, report.width) == (32, 32)
+    iou = fitted.iou
+    assert iou["ground"] is not None and iou["ground"] > 0.8
+    assert iou["blob"] is not None and iou["blob"] > 0.8
+    assert iou["never"] is None
+    assert fitted.mean_iou == pytest.approx((iou["ground"] + iou["blob"]) / 2)
+    assert fitted.pixel_accuracy > 0.9
+    assert len(fitted.losses) == 12
+
+
+def test_photos_trained_on_are_read_twice_and_those_held_out_once() -> None:
+    class Counted(list[LabelledPhoto]):
+        reads: ClassVar = Counter[int]()
+
+        def __getitem__(self, index: Any) -> Any:
+            self.reads[index] += 1
+            return super().__getitem__(index)
+
+    fit(Counted(PICTURES), epochs=1)
+    assert Counter(Counted.reads.values()) == {2: 16, 1: 4}
 
 
 def test_photos_of_another_size_get_the_store_s_class_ids(fitted: FittedSegmenter) -> None:
@@ -72,18 +85,17 @@ def test_what_was_saved_segments_the_same(fitted: FittedSegmenter, tmp_path: Pat
 def test_the_seed_decides_everything(fitted: FittedSegmenter) -> None:
     torch.rand(3)  # what else draws from the process's generator does not matter
     state = torch.get_rng_state()
-    again = fit_segmenter(PICTURES, CLASSES, SegmenterOptions(**TINY), seed=0)
-    assert again.segmenter.digest == fitted.segmenter.digest and again.report.losses == fitted.report.losses
+    again = fit()
+    assert again.segmenter.digest == fitted.segmenter.digest and again.losses == fitted.losses
     assert torch.equal(torch.get_rng_state(), state)
-    other = fit_segmenter(PICTURES, CLASSES, SegmenterOptions(**TINY | {"epochs": 1}), seed=1)
-    assert other.report.losses[0] != fitted.report.losses[0]
+    assert fit(seed=1, epochs=1).losses[0] != fitted.losses[0]
 
 
 def test_training_may_start_from_a_segformer_with_other_classes(fitted: FittedSegmenter, tmp_path: Path) -> None:
     fitted.segmenter.save(tmp_path / "s")
     # So small a rate leaves the weights where they start.
     options = SegmenterOptions(start=str(tmp_path / "s"), size=32, epochs=1, learning_rate=1e-12)
-    started = fit_segmenter(PICTURES, {0: "ground", 3: "blob"}, options, seed=0).segmenter
+    started = fit_segmenter(PICTURES, {0: "ground", 3: "blob"}, options, 0, lambda _: None).segmenter
     assert started.classes == {0: "ground", 3: "blob"}
     before, after = (dict(segmenter.model.named_parameters()) for segmenter in (fitted.segmenter, started))
     new = {"decode_head.classifier.weight", "decode_head.classifier.bias"}
@@ -95,9 +107,9 @@ def test_training_may_start_from_a_backbone_without_a_head(fitted: FittedSegment
     with quiet_transformers():
         fitted.segmenter.model.segformer.save_pretrained(tmp_path / "s")
     options = SegmenterOptions(start=str(tmp_path / "s"), size=32, epochs=6)
-    report = fit_segmenter(PICTURES, CLASSES, options, seed=0).report
-    assert report.losses[-1] < 0.7 * report.losses[0]
-    assert report == replace(fit_segmenter(PICTURES, CLASSES, options, seed=0).report, seconds=report.seconds)
+    one, again = (fit_segmenter(PICTURES, CLASSES, options, 0, lambda _: None) for _ in range(2))
+    assert one.losses[-1] < 0.7 * one.losses[0]
+    assert (one.losses, one.segmenter.digest) == (again.losses, again.segmenter.digest)
 
 
 def test_progress_is_told_and_may_end_the_training() -> None:
@@ -109,77 +121,13 @@ def test_progress_is_told_and_may_end_the_training() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_segmenter(PICTURES[:4], CLASSES, SegmenterOptions(**TINY), seed=0, on_progress=progress)
+        fit_segmenter(PICTURES[:4], CLASSES, SegmenterOptions(**TINY), 0, progress)
     assert [line.split(", loss")[0] for line in told] == ["segmenter: epoch 1 of 12", "segmenter: epoch 2 of 12"]
 
 
 def test_the_input_follows_the_photos_proportions() -> None:
     tall = [picture(number, 60, 40) for number in range(3)]
-    report = fit_segmenter(tall, CLASSES, SegmenterOptions(**TINY | {"size": 96, "epochs": 1}), seed=0).report
-    assert (report.height, report.width) == (96, 64)
-
-
-def test_mirrored_classes_are_pairs_only() -> None:
-    names = {0: "skin", 1: "l_eye", 2: "r_eye", 3: "u_lip", 4: "l_lip", 5: "Left-shoe", 6: "right shoe", 7: "ear_r"}
-    assert mirrored_classes(names) == {0: 0, 1: 2, 2: 1, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7} | {5: 6, 6: 5}
-
-
-def test_augmentation_moves_image_and_label_map_alike() -> None:
-    generator = torch.Generator().manual_seed(0)
-    targets = torch.zeros(64, 24, 24, dtype=torch.long)
-    targets[:, 6:18, 2:10] = 1  # left of the middle
-    targets[:, 6:18, 14:22] = 2  # right of the middle
-    images = F.one_hot(targets, 3).movedim(-1, 1).float() * 4
-    moved, labels = augment(images, targets, torch.tensor([0, 2, 1]), (0.75, 1.5), generator)
-    # Mirrored photos have their channels as they were drawn, so there the two sides have changed places.
-    agrees = [(moved[n].argmax(0) == labels[n])[labels[n] >= 0].float().mean().item() for n in range(64)]
-    swapped = torch.tensor([0, 2, 1])
-    mirrored = [(swapped[moved[n].argmax(0)] == labels[n])[labels[n] >= 0].float().mean().item() for n in range(64)]
-    assert all(max(pair) > 0.9 for pair in zip(agrees, mirrored, strict=True))
-    assert 16 < sum(other > same for same, other in zip(agrees, mirrored, strict=True)) < 48
-    assert (labels == -1).any() and labels.max() == 2
-    # Whether mirrored or not, what is called 1 lies left of what is called 2.
-    columns = torch.arange(24.0)
-    for found in labels:
-        if (found == 1).any() and (found == 2).any():
-            middles = [((found == i).sum(0) * columns).sum() / (found == i).sum() for i in (1, 2)]
-            assert middles[0] < middles[1]
-
-
-def test_without_mirroring_nothing_is_mirrored() -> None:
-    generator = torch.Generator().manual_seed(0)
-    ramp = torch.linspace(-2, 2, 24).expand(8, 3, 24, 24)
-    moved, _ = augment(ramp, torch.zeros(8, 24, 24, dtype=torch.long), None, (1.0, 1.0), generator)
-    assert (moved[:, 0, 12, 16] > moved[:, 0, 12, 8]).all()
-
-
-def test_class_weights_are_one_over_the_root_of_the_share() -> None:
-    targets = torch.tensor([[[0] * 64 + [1] * 16 + [3] * 20]], dtype=torch.uint8)[0][None]
-    weights = class_weights(targets, 4).tolist()
-    assert weights[2] == 0
-    assert weights[1] / weights[0] == pytest.approx(math.sqrt(0.64 / 0.16))
-    assert weights[3] / weights[0] == pytest.approx(math.sqrt(0.64 / 0.20))
-    assert sum(w * s for w, s in zip(weights, (0.64, 0.16, 0, 0.2), strict=True)) == pytest.approx(1)
-
-
-def test_dice_loss_is_one_minus_the_soft_overlap_class_by_class() -> None:
-    rng = np.random.default_rng(0)
-    logits, truth = rng.normal(size=(2, 4, 3, 5)), rng.integers(-1, 3, (2, 3, 5))  # class 3 does not occur
-    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    dice = []
-    for class_id in range(3):
-        overlap = total = 0.0
-        for n, row, column in np.ndindex(truth.shape):
-            if truth[n, row, column] >= 0:
-                overlap += shares[n, class_id, row, column] * (truth[n, row, column] == class_id)
-                total += shares[n, class_id, row, column] + (truth[n, row, column] == class_id)
-        dice.append((2 * overlap + 1) / (total + 1))
-    found = dice_loss(torch.from_numpy(logits).float(), torch.from_numpy(truth))
-    assert found.item() == pytest.approx(1 - np.mean(dice), abs=1e-5)
-
-
-def test_presets_are_valid() -> None:
-    assert set(SEGMENTER_PRESETS) == {"tiny", "b0"} and SEGMENTER_PRESETS["tiny"] == SegmenterOptions()
+    assert dict(fit(tall, size=96, epochs=1).segmenter.processor.size) == {"height": 96, "width": 64}
 
 
 def other_size() -> list[tuple[np.ndarray, np.ndarray]]:
@@ -205,22 +153,5 @@ def other_size() -> list[tuple[np.ndarray, np.ndarray]]:
 )
 def test_wrong_input_is_refused_in_one_line(photos: Any, classes: Any, changes: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as raised:
-        fit_segmenter(photos, classes, SegmenterOptions(**TINY | changes), seed=0)
+        fit(photos, classes, **changes)
     assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"size": 100},
-        {"size": 0},
-        {"held_out": 1.0},
-        {"epochs": 0},
-        {"batch_size": 0},
-        {"zoom": (1.5, 0.75)},
-        {"depths": (1, 1)},
-    ],
-)
-def test_options_that_cannot_work_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"segmenter: .*; got "):
-        SegmenterOptions(**changes)

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.segments.label_functions import label_functions, presence_accuracy
-from tasks.segments.store import SegmentStore
+from tasks.segments.store import SegmentStore, open_store
 
 
 class Columns(SegmentStore):
@@ -35,6 +35,19 @@ def test_by_hand() -> None:
         "hat": pytest.approx((2 / 2 + 3 / 4) / 2),  # "present: man, absent: woman"
     }
     assert label_functions(store) == []
+
+
+def test_a_store_is_scanned_once(store: SegmentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned: list[str] = []
+    batches = SegmentStore.batches
+    monkeypatch.setattr(
+        SegmentStore, "batches", lambda self, split, columns: scanned.append(split) or batches(self, split, columns)
+    )
+    opened = open_store(store.path)
+    assert label_functions(opened) == label_functions(opened) == []
+    assert scanned == ["train", "validation"]
+    label_functions(open_store(store.path))  # it may have been made anew in the meantime
+    assert len(scanned) == 4
 
 
 def test_the_label_that_is_a_function_of_a_segment_is_flagged_the_surest_first() -> None:

@@ -31,6 +31,12 @@ def test_a_photo_survives_png() -> None:
     assert np.array_equal(decode_image(encode_image(PHOTO), "a.png"), PHOTO)
 
 
+def test_a_photo_lies_in_memory_as_pillow_takes_it() -> None:
+    # So that resizing it copies nothing.
+    pixels = decode_image(encode_image(PHOTO), "a.png")
+    assert pixels.transpose(1, 2, 0).flags.c_contiguous and not pixels.flags.writeable
+
+
 def test_label_map_survives_with_every_id() -> None:
     every = np.arange(256, dtype=np.uint8).reshape(8, 32)
     assert np.array_equal(decode_label_map(encode_label_map(every), "a.png"), every)

@@ -96,6 +96,8 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert (store.rows("train"), store.rows("validation")) == (2, 1)
     assert (store.source, store.classes, store.notes) == ("sky", CLASSES, {})
     assert store.columns("train", ["label", "group"]) == {"label": ["day", "night"], "group": [None, "g"]}
+    assert store.labels["train"] == ("day", "night")
+    assert store.labels is store.labels
     assert store.segmenter is None
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from flows.trees import preset_names
 from tasks.errors import InputError
-from tasks.study.paper import paper_study, study_names
+from tasks.study.paper import paper_cell, paper_study, study_names
 from tasks.study.rows import TABLE_1
 
 
@@ -37,3 +37,7 @@ def test_what_the_paper_says_of_celeba() -> None:
 def test_an_unknown_study_is_named() -> None:
     with pytest.raises(InputError, match="unknown study 'cub': one of celeba, human-parsing, sceneparse150"):
         paper_study("cub")
+
+
+def test_the_paper_s_figures_are_in_percent() -> None:
+    assert (paper_cell((88.1, 89.0, 88.6)), paper_cell(None)) == ("88.1 89.0 88.6", "-")

@@ -1,0 +1,23 @@
+from typing import Any
+
+import pytest
+
+from tasks.errors import InputError
+from tasks.segments.segmenter_options import SegmenterOptions
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": 100},
+        {"size": 0},
+        {"held_out": 1.0},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"zoom": (1.5, 0.75)},
+        {"depths": (1, 1)},
+    ],
+)
+def test_options_that_cannot_work_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"segmenter: .*; got "):
+        SegmenterOptions(**changes)
