@@ -9,16 +9,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import yaml
-
 from flows.own_process import run_python
 from flows.stand_ins import StandInRun, stand_in_run
 from flows.terminal import prefect_at_terminal
-from flows.trees import PRESETS
+from flows.trees import preset_tree
 from infra.schedule import list_schedule
 from infra.settings import load_settings
 from tasks.bench.bench_row import BenchRow, counted
-from tasks.segments.tree import SegmentTree, parse_tree
 
 NODE_SECONDS, WORKERS = 10.0, 2
 SECONDS_A_TASK = 0.2
@@ -33,7 +30,7 @@ def orchestration_rows(home: Path) -> Iterator[BenchRow]:
     """
     settings = {"ENGINE": "local", "WORKERS": str(WORKERS), "DEVICE": "cpu"}
     printed = run_python(["-m", "flows.bench_orchestration"], home, settings)
-    run, tree = StandInRun(**json.loads(printed.splitlines()[-1])), _tree()
+    run, tree = StandInRun(**json.loads(printed.splitlines()[-1])), preset_tree("celeba")
     best = list_schedule(run.nodes, {node.name: node.children for node in tree.nodes}, WORKERS).seconds
     cost = WORKERS * (run.seconds - best) / len(tree.nodes)
     setting = f"{len(tree.nodes)} nodes of {NODE_SECONDS:.0f} s, Prefect and Dask on this machine, {WORKERS} workers"
@@ -63,12 +60,8 @@ def orchestration_rows(home: Path) -> Iterator[BenchRow]:
     )
 
 
-def _tree() -> SegmentTree:
-    return parse_tree(yaml.safe_load((PRESETS / "celeba.yaml").read_text(encoding="utf-8")))
-
-
 def _main() -> None:
-    tree = _tree()
+    tree = preset_tree("celeba")
     with prefect_at_terminal():
         run = stand_in_run(tree, dict.fromkeys((node.name for node in tree.nodes), NODE_SECONDS), load_settings())
     sys.stdout.write(json.dumps(asdict(run)) + "\n")

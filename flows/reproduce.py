@@ -61,7 +61,7 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     with tracked_run(run.tracking, run.experiment, facts) as run_id:
         run = replace(run, parent_run_id=run_id)
         outlive_outages(lambda: _measure_rows(rows, run, parameters, settings, store, out), settings, say)
-        notes = _notes(parameters, paper.title, store, tree, options, settings)
+        notes = _notes(parameters, paper.stood_for, store, tree, options, settings)
         tables = write_tables(parameters.study, run, parameters.tree is not None, notes, str(out))
     for table in tables:
         say(table)
@@ -134,20 +134,21 @@ def _train_row(
 
 def _notes(
     parameters: ReproduceParameters,
-    title: str,
+    paper: str,
     store: SegmentStore,
     tree: SegmentTree,
     options: TrainingOptions,
     settings: Settings,
 ) -> tuple[str, ...]:
     train, validation = store.rows("train"), store.rows("validation")
-    given = "" if parameters.store is None else f"; they stand in for the paper's {title}"
+    given = "" if parameters.store is None else f"; they stand in for the paper's {paper}"
     notes = [
         f"Data: {store.source}, {train} training and {validation} validation photos, {len(tree.leaves)} leaves{given}.",
-        f"All rows alike: trunk {options.trunk} (weights {options.weights}), {options.size} px, framing "
-        f"{options.framing}, {options.augmentation} augmentation, at most {options.epochs} epochs "
-        f"({options.epochs_of(combined=True)} of a combined node), batch "
-        f"{options.batch}, learning rate {options.learning_rate:g}.",
+        f"All rows, but for what their names say: trunk {options.trunk} (weights {options.weights}), "
+        f"{options.size} px, framing {options.framing}, fill {options.fill}, photos without the part: "
+        f"{options.absent}, averaging by {options.averaging}, {options.augmentation} augmentation, at most "
+        f"{options.epochs} epochs ({options.epochs_of(combined=True)} of a combined node), batch {options.batch}, "
+        f"learning rate {options.learning_rate:g}.",
         f"Machine: {machine_name(settings.torch_device)}.",
     ]
     leaf_of = {name: leaf.name for leaf in tree.leaves for name in leaf.classes or ()}

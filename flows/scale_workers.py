@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from flows.stand_ins import stand_in_run
 from flows.terminal import prefect_at_terminal
-from flows.trees import PRESETS
+from flows.trees import preset_tree
 from infra.machine import machine_name
 from infra.schedule import list_schedule, longest_chain, shortest
 from infra.settings import load_settings
 from infra.thread_cluster import thread_cluster
-from tasks.segments.tree import SegmentTree, parse_tree
+from tasks.segments.tree import SegmentTree
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -44,7 +43,7 @@ def main(
 ) -> None:
     """Schedule, bound and, with --flow, the real flow's time for 1 to 64 workers: one line of JSON each."""
     kept = [json.loads(path.read_text(encoding="utf-8"))["outcome"] for path in outcomes or ()]
-    tree = parse_tree(yaml.safe_load((PRESETS / "celeba.yaml").read_text(encoding="utf-8")))
+    tree = preset_tree("celeba")
     seconds = least_seconds(kept, tree) if kept else {node.name: 1.0 for node in tree.nodes}
     waits_for = {node.name: node.children for node in tree.nodes}
     scale = flow / sum(seconds.values()) if flow else 1.0

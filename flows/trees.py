@@ -19,6 +19,12 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(Path(entry.name).stem for entry in PRESETS.iterdir() if entry.name.endswith(".yaml")))
 
 
+def preset_tree(name: str) -> SegmentTree:
+    """The preset of that name, one of `preset_names()`."""
+    text = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
+    return parse_tree(yaml.safe_load(text), where=f"the preset {name}")
+
+
 def resolve_tree(name: str, store: SegmentStore) -> SegmentTree:
     """The tree of that name for a store.
 
@@ -33,8 +39,7 @@ def resolve_tree(name: str, store: SegmentStore) -> SegmentTree:
         classes = [label for class_id, label in store.classes.items() if class_id != BACKGROUND_CLASS]
         return balanced_tree(classes)
     if name in preset_names():
-        text = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
-        tree = parse_tree(yaml.safe_load(text), where=f"the preset {name}")
+        tree = preset_tree(name)
     elif Path(name).suffix in (".yaml", ".yml"):
         tree = load_tree(Path(name))
     else:

@@ -21,6 +21,7 @@ class PaperStudy:
     Attributes:
         title: its name there.
         label: what the metric is to tell apart.
+        train, validation: images of each split; None where the paper does not say.
         table_1: row to P@1, P@2 and P@8 of the whole, in percent.
         table_2: method to its training time.
         table_3: node to P@1, P@2 and P@8, in percent; for CelebA only.
@@ -31,6 +32,15 @@ class PaperStudy:
     table_1: Mapping[str, tuple[float, float, float]]
     table_2: Mapping[str, str]
     table_3: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    train: int | None = None
+    validation: int | None = None
+
+    @property
+    def stood_for(self) -> str:
+        """The study's name and size, for the note on data that stand in for it."""
+        if self.train is None:
+            return self.title
+        return f"{self.title} ({self.train:,} training and {self.validation:,} validation photos)"
 
 
 def study_names() -> tuple[str, ...]:

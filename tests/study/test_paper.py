@@ -41,3 +41,8 @@ def test_an_unknown_study_is_named() -> None:
 
 def test_the_paper_s_figures_are_in_percent() -> None:
     assert (paper_cell((88.1, 89.0, 88.6)), paper_cell(None)) == ("88.1 89.0 88.6", "-")
+
+
+def test_what_stands_in_for_a_study_is_told_its_size_where_the_paper_says_it() -> None:
+    assert paper_study("sceneparse150").stood_for == "SceneParse150 (20,210 training and 2,000 validation photos)"
+    assert paper_study("human-parsing").stood_for == "Human Parsing"
