@@ -6,15 +6,14 @@ from typing import Annotated
 import typer
 
 from tasks.errors import InputError
-
-LOSS_NAMES = ("triplet", "angular", "multi_similarity", "ntxent", "snr", "proxy_anchor", "subcenter_arcface")
+from tasks.metric.losses import LOSSES
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
 Decision = Annotated[str, typer.Option(help="own: each node's model; composed: the sum of its leaves; auto")]
 Trunk = Annotated[str, typer.Option(help="a torchvision CNN by name, efficientnet_lite0, resnet12, or small")]
 Weights = Annotated[str, typer.Option(help="none, DEFAULT or a file")]
 Embedding = Annotated[int, typer.Option(help="dimensions")]
-Loss = Annotated[str, typer.Option(help=", ".join(LOSS_NAMES))]
+Loss = Annotated[str, typer.Option(help=", ".join(LOSSES))]
 Size = Annotated[int, typer.Option(help="edge of the pictures, pixels")]
 Fill = Annotated[str, typer.Option(help="of what is not in a node: black, mean, blur or background")]
 Framing = Annotated[str, typer.Option(help="full: the whole photo; crop: a square about the part; auto: small parts")]

@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from flows import cli
-from flows.cli_options import LOSS_NAMES
 from infra.processes import ServerError
-from tasks.metric.losses import LOSSES
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.store import SegmentStore, open_store, shard_path
 
@@ -222,10 +220,6 @@ def test_no_prefect_server_is_said(
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     refused(heml("train", "--store", store.path, home=tmp_path, engine=engine), "Prefect server", "heml up")
-
-
-def test_the_help_lists_every_loss() -> None:
-    assert tuple(LOSSES) == LOSS_NAMES
 
 
 def test_a_server_that_dies_is_no_wrong_input(
