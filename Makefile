@@ -39,3 +39,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) .heml
+	@echo 'removed $(VENV) and .heml, with all that was trained; make setup starts anew'

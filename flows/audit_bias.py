@@ -22,7 +22,7 @@ from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.segments.store import SegmentStore, open_store
 
 
-@flow(name="audit-bias", task_runner=task_runner(load_settings()))
+@flow(name="audit-bias", flow_run_name="audit {parameters.store.name}", task_runner=task_runner(load_settings()))
 def audit_bias(parameters: AuditParameters) -> dict[str, Any]:
     """Cross-fit every part and control, one task each, and report which parts are shortcuts.
 
@@ -93,7 +93,7 @@ def _cross_fit(trained: TrainedTree, store: SegmentStore, run: AuditRun, setting
 
 
 def _submit(subject: Subject, run: AuditRun, _children: list[Any]) -> Future:
-    return cross_fit_subject.submit(subject, run)
+    return cross_fit_subject.with_options(name=subject.name).submit(subject, run)
 
 
 def _verdict(report: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from flows.cli_study import reproduce
 from flows.cli_train import train
 from flows.cli_up import up
 from infra.processes import ServerError
+from infra.proxies import ask_loopback_directly
 from tasks.errors import InputError
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+INTERRUPTED = 130  # what Typer ends with after Ctrl-C
 # Each with an example of its options, in the order of the help.
 COMMANDS: dict[Callable[..., None], str] = {
     prepare: "--portraits 400 --out portraits",
@@ -65,6 +67,10 @@ def main() -> None:
     """Run the command line; wrong input becomes one line and exit code 2."""
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            sys.stderr.write("heml: stopped; what was finished is kept, and the same command goes on from there\n")
+        raise
     except InputError as error:
         fail(str(error))
     except ServerError as error:
@@ -93,6 +99,7 @@ def _settings(
     workers: Annotated[int | None, typer.Option(help="tasks at once on this machine")] = None,
     threads: Annotated[int | None, typer.Option(help="torch threads a task")] = None,
 ) -> None:
+    ask_loopback_directly()
     # The flows read the environment, here, in a Dask worker and in a deployment alike.
     given = {
         "HOME": home and home.absolute(),

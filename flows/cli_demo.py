@@ -20,7 +20,7 @@ def demo(
 
         run_demo()
         if services is None:
-            typer.echo("servers    `heml up` starts Prefect's UI and MLflow's and says where they are")
+            typer.echo("servers    `.venv/bin/heml up` starts Prefect's UI and MLflow's and says where they are")
         else:
             typer.echo(f"Prefect    {services.prefect_ui}\nMLflow     {services.mlflow}\nCtrl-C stops both.")
             services.wait()

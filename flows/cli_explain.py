@@ -16,8 +16,8 @@ def explain(
     photo_a: Annotated[Path | None, typer.Argument(help="a photo")] = None,
     photo_b: Annotated[Path | None, typer.Argument(help="another one")] = None,
     pairs: Annotated[Path | None, typer.Option(help="instead: a CSV of photo_a, photo_b, mask_a, mask_b")] = None,
-    mask_a: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
-    mask_b: Annotated[Path | None, typer.Option(help="its mask; else the model's segmenter makes it")] = None,
+    mask_a: Annotated[Path | None, typer.Option(help="the first's mask; else the model's segmenter makes it")] = None,
+    mask_b: Annotated[Path | None, typer.Option(help="the other's mask; else the model's segmenter makes it")] = None,
     decision: shared.Decision = "auto",
 ) -> None:
     """Why two photos are alike: the tree of distances with a map at every node. With --pairs, a page for each pair."""

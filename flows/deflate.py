@@ -33,7 +33,7 @@ from tasks.train import train_beside
 from tasks.training_run import TrainingRun
 
 
-@flow(name="deflate", task_runner=task_runner(load_settings()))
+@flow(name="deflate", flow_run_name="deflate {parameters.store.name}", task_runner=task_runner(load_settings()))
 def deflate(parameters: DeflateParameters) -> str | None:
     """Break a shortcut's association with the label, beside two simple rivals and a control on the same budget.
 

@@ -56,13 +56,15 @@ def run_demo() -> Path:
     with _timed("explained"):
         nodes = _explain(home, settings.torch_device)
     page = home / "explanation" / "index.html"
-    leaves = [node for node in nodes if not node["children"] and node["percentile"] is not None]
+    leaves = [node for node in nodes if not node["children"] and node["standing"] is not None]
     console.print(
-        f"\nOne person, drawn twice; the {PORTRAITS.cause} differs. How far apart are the parts?", style="bold"
+        f"\nOne person, drawn twice; the {PORTRAITS.cause} differs. Each part: how many of the pairs of one label are "
+        "closer there, and how often it tells the label",
+        style="bold",
     )
-    for node in sorted(leaves, key=lambda leaf: -leaf["percentile"]):
+    for node in sorted(leaves, key=lambda leaf: -leaf["standing"]):
         figure = outcome["nodes"][node["name"]]["precision_at_1"]
-        console.print(f"  {node['name']:8} percentile {node['percentile']:3.0f}   P@1 {figure:.2f}")
+        console.print(f"  {node['name']:8} {node['standing']:3.0f} %   P@1 {figure:.2f}")
     root = outcome["nodes"][outcome["root"]]
     low, high = root["intervals"]["precision_at_1"]
     console.print(f"\nroot P@1   {root['precision_at_1']:.3f} ({low:.3f} to {high:.3f})")

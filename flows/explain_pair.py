@@ -14,7 +14,7 @@ from tasks.explain import explain, keep_explanations
 from tasks.metric.trained_tree import open_trained_tree
 
 
-@flow(name="explain-pair", task_runner=task_runner(load_settings()))
+@flow(name="explain-pair", flow_run_name="explain to {parameters.out.name}", task_runner=task_runner(load_settings()))
 def explain_pair(parameters: ExplainParameters) -> dict[str, Any]:
     """Explain two photos: distances and maps at every node, as a page, a picture and JSON. One task run a pair.
 

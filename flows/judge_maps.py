@@ -14,7 +14,7 @@ from tasks.metric.trained_tree import open_trained_tree
 from tasks.segments.store import open_store
 
 
-@flow(name="judge-maps", task_runner=task_runner(load_settings()))
+@flow(name="judge-maps", flow_run_name="judge {parameters.store.name}", task_runner=task_runner(load_settings()))
 def judge_maps(parameters: JudgeParameters) -> list[str]:
     """Measure every method's maps on the same pairs: faithfulness, localisation, sanity.
 

@@ -25,7 +25,7 @@ from tasks.segments.source_segmenter import is_fitted
 from tasks.segments.store import open_store, shard_path
 
 
-@flow(name="prepare-data", task_runner=task_runner(load_settings()))
+@flow(name="prepare-data", flow_run_name="prepare {parameters.out.name}", task_runner=task_runner(load_settings()))
 def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     """Make a segment store, or what is missing of it.
 

@@ -1,12 +1,15 @@
-"""A flow's own run in the tracking store: opened, then closed as finished or failed."""
+"""A flow's own run in the tracking store: opened, then closed as finished, failed or stopped."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 
 from infra.tracking import open_tracker
+
+STOPPED = (KeyboardInterrupt, TerminationSignal)  # at the terminal, and by a cancellation in Prefect's UI
 
 
 @contextmanager
@@ -27,7 +30,7 @@ def tracked_run(uri: str, experiment: str, params: Mapping[str, Any]) -> Iterato
     run_id = tracker.start_run(experiment, str(flow_run.get_name()), params=params, tags=tags)
     try:
         yield run_id
-    except BaseException:
-        tracker.end_run(run_id, "FAILED")
+    except BaseException as error:
+        tracker.end_run(run_id, "KILLED" if isinstance(error, STOPPED) else "FAILED")
         raise
     tracker.end_run(run_id, "FINISHED")

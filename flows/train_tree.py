@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from prefect import flow
@@ -22,6 +23,7 @@ from infra.settings import Settings, load_settings
 from infra.stopping import StoppableThreads
 from infra.tracking import open_tracker
 from tasks.errors import InputError
+from tasks.metric.model import build_model
 from tasks.metric.node_options import pixel_share
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
@@ -58,6 +60,8 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     store = open_store(parameters.store.resolve())
     tree = resolve_tree(parameters.tree, store)
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
+    if parameters.out is not None:
+        _check_writable(parameters.out)
     run = training_run(store, tree, options, settings)
     done = finished_nodes(tree, store, options, settings.nodes)
     say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before")
@@ -121,10 +125,12 @@ def _run(
             f"every leaf of the tree is degenerate, so there is nothing to explain by; {name}: {reason}: "
             "take larger segments or more images"
         )
+    build_model(options.model)  # a trunk that nobody knows, or weights that cannot be had, before any node starts
     nodes = _node_trainings(run, tree, store, options, settings)
     controls = _control_trainings(run, tree, store, options, settings) if parameters.controls else None
     results, cached = _collect(nodes, tree)
     control_fields = [future.result() for future in controls.wait().values()] if controls else []
+    say("comparing the decisions, writing the report")
     out = _out(parameters, settings, store, results[tree.root.name])
     fields = [result.to_dict() for result in results.values()]
     with ordinary_resources(settings):
@@ -145,6 +151,15 @@ def _run(
     return outcome
 
 
+def _check_writable(out: Path) -> None:
+    """Find out before the training, and not after it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise InputError(f"the folder {out} cannot be written to ({error.strerror}): give another --out") from None
+
+
 def _out(parameters: TrainParameters, settings: Settings, store: SegmentStore, root: NodeResult) -> Path:
     return (parameters.out or settings.home / "runs" / f"{file_name(store.source)}-{root.key[:12]}").resolve()
 
@@ -155,8 +170,9 @@ def _node_trainings(
     """One task run a node; a parent takes its children's futures."""
     planned = {}
     for node in tree.nodes:
+        submit = partial(train.with_options(name=node.name).submit, node.name, run)  # named also before it starts
         share = pixel_share(node_subject(node, store, options).options, options)
-        planned[node.name] = Training(submit=partial(train.submit, node.name, run), children=node.children, share=share)
+        planned[node.name] = Training(submit=submit, children=node.children, share=share)
     return Trainings(planned, settings)
 
 
@@ -164,12 +180,10 @@ def _control_trainings(
     run: TrainingRun, tree: SegmentTree, store: SegmentStore, options: TrainingOptions, settings: Settings
 ) -> Trainings:
     """The leaves' masks and the background alone, one task run each."""
-    planned = {
-        control.name: Training(
-            submit=partial(train_beside.submit, control, run), share=pixel_share(control.options, options)
-        )
-        for control in controls(tree, store, options)
-    }
+    planned = {}
+    for control in controls(tree, store, options):
+        submit = partial(train_beside.with_options(name=control.name).submit, control, run)
+        planned[control.name] = Training(submit=submit, share=pixel_share(control.options, options))
     return Trainings(planned, settings)
 
 

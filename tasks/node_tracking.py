@@ -9,6 +9,7 @@ from prefect.runtime import flow_run, task_run
 
 from infra.memory_tracker import RunStatus
 from infra.tracking import Tracker
+from tasks.errors import InputError, Stopped, reason_of
 from tasks.metric.node_job import NodeJob
 from tasks.metric.subject import Subject
 from tasks.segments.store import SegmentStore
@@ -83,6 +84,19 @@ def close_run(tracker: Tracker, opened: str, folder: Path, status: RunStatus) ->
     tracker.end_run(opened, status)
     if tracker.settle():  # else a later flow closes it
         (folder / OPEN).unlink(missing_ok=True)
+
+
+def close_failed(tracker: Tracker, opened: str, folder: Path, error: BaseException) -> None:
+    """Close the run of a node that was stopped or failed, with the reason as a tag.
+
+    Args:
+        tracker, opened, folder: as for `close_run`.
+        error: what ended it.
+    """
+    stopped = isinstance(error, Stopped)
+    reason = str(error) if isinstance(error, InputError) else reason_of(error)
+    tracker.set_tags(opened, {"status": "stopped" if stopped else "failed", "reason": reason})
+    close_run(tracker, opened, folder, "KILLED" if stopped else "FAILED")
 
 
 def close_finished(tracker: Tracker, folder: Path, tracking: str) -> None:

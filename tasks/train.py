@@ -26,7 +26,7 @@ from tasks.metric.out_of_memory import memory_checked
 from tasks.metric.plan import starting_weights
 from tasks.metric.subject import Subject, node_subject
 from tasks.metric.training_data import TrainingData
-from tasks.node_tracking import close_finished, close_run, open_run
+from tasks.node_tracking import close_failed, close_finished, close_run, open_run
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import parse_tree
 from tasks.training_run import TrainingRun
@@ -102,18 +102,19 @@ def _tracked(
         done = finished_result(folder, key)
         if done and done.mlflow_run_id:
             close_finished(tracker, folder, run.tracking)
-            fields = replace(done, node=subject.name).to_dict()
-            return Completed(name="Cached", message="trained by an earlier run", data=fields)
+            result = replace(done, node=subject.name)
+            _post(result)
+            return Completed(name="Cached", message="trained by an earlier run", data=result.to_dict())
         data = subject.data(store, Path(run.decoded))
         opened = open_run(tracker, run, subject, job, store, params, tags)
         try:
             result = memory_checked(job, lambda: _train(tracker, opened, subject, job, data, children))
         except BaseException as error:
-            close_run(tracker, opened, folder, "KILLED" if isinstance(error, Stopped) else "FAILED")
+            close_failed(tracker, opened, folder, error)
             raise
         close_run(tracker, opened, folder, "FINISHED")
     get_run_logger().info("%s: %s", subject.name, _line(result))
-    post_markdown(artifact_key("node", subject.name), _markdown(result), f"P@K of {subject.name}")
+    _post(result)
     if tracker.missing:
         get_run_logger().warning("%d calls have not reached MLflow at %s yet", tracker.missing, run.tracking)
     return result.to_dict()
@@ -170,6 +171,10 @@ def _line(result: NodeResult) -> str:
         return f"degenerate: {result.reason}"
     figures = ", ".join(f"P@{k} {value:.3f}" for k, value in result.precision.at.items() if value is not None)
     return f"{figures}; {result.epochs} epochs in {result.seconds:.0f} s, {result.micro_batch} images at once"
+
+
+def _post(result: NodeResult) -> None:
+    post_markdown(artifact_key("node", result.node), _markdown(result), f"P@K of {result.node}")
 
 
 def _markdown(result: NodeResult) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from infra.memory_tracker import MemoryTracker
+from tasks.errors import InputError, Stopped
 from tasks.metric.node_job import NodeJob
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import Subject, background_control
-from tasks.node_tracking import OPEN, close_finished, close_run, open_run
+from tasks.node_tracking import OPEN, close_failed, close_finished, close_run, open_run
 from tasks.segments.store import SegmentStore
 from tasks.training_run import TrainingRun
 
@@ -75,6 +76,25 @@ def test_an_end_that_has_not_arrived_is_told_again(store: SegmentStore, subject:
     close_finished(back, job.folder, "memory:node-tracking")
     assert back.runs[opened].status == "FINISHED"
     assert not (job.folder / OPEN).exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (Stopped("'x' was stopped in epoch 3"), "KILLED", ("stopped", "'x' was stopped in epoch 3")),
+        (InputError("the weights\nw.pt do not fit"), "FAILED", ("failed", "the weights w.pt do not fit")),
+        (MemoryError(), "FAILED", ("failed", "MemoryError")),
+    ],
+)
+def test_a_run_that_fails_says_why(
+    store: SegmentStore, subject: Subject, tmp_path: Path, error: Exception, status: str, says: tuple[str, str]
+) -> None:
+    tracker = MemoryTracker()
+    job = NodeJob(node="x", key="k", folder=tmp_path / "k", options=subject.options)
+    opened = open_run(tracker, a_run("flow-1", store), subject, job, store, {}, {})
+    close_failed(tracker, opened, job.folder, error)
+    assert tracker.runs[opened].status == status
+    assert (tracker.runs[opened].tags["status"], tracker.runs[opened].tags["reason"]) == says
 
 
 def test_a_run_whose_note_cannot_be_kept_is_closed(store: SegmentStore, subject: Subject, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -84,7 +85,9 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
 
         trunk = torchvision_trunk(name, published=weights == "DEFAULT")
     else:
-        raise InputError(f"unknown trunk {name!r}: one of {', '.join(trunk_names())}")
+        near = get_close_matches(name, trunk_names(), n=3)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        raise InputError(f"unknown trunk {name!r}: {meant}one of {', '.join(trunk_names())}")
     if from_file:
         _load_file(trunk, Path(weights), own.renamed if own else dict)
     return trunk

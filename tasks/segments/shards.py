@@ -151,8 +151,9 @@ def _label_maps(
 ) -> list[NDArray[np.uint8]]:
     missing = [i for i, photo in enumerate(photos) if photo.label_map is None]
     if missing and segmenter is None:
+        others = f" (nor have {len(missing) - 1} more of its batch)" if len(missing) > 1 else ""
         raise InputError(
-            f"{photos[missing[0]].path} has no mask (nor do {len(missing) - 1} more of its batch): give --segmenter "
+            f"{photos[missing[0]].path} has no mask{others}: give --segmenter "
             "NAME, or --fit-segmenter to train one on the photos that have masks"
         )
     made: dict[int, NDArray[np.uint8]] = {}

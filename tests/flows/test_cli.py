@@ -114,6 +114,31 @@ def test_train_refuses_a_tree_of_unknown_segments(tmp_path: Path, store: Segment
 
 
 @pytest.mark.server
+def test_what_no_node_can_be_trained_with_is_said_before_any_starts(
+    tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # leads nowhere; this machine's servers do not need it
+    (tmp_path / "file").write_text("")
+    done = heml("train", "--store", store.path, "--out", tmp_path / "file" / "run", home=tmp_path)
+    refused(done, "cannot be written to", "--out")
+    done = heml("train", "--store", store.path, "--trunk", "resnet81", home=tmp_path)
+    refused(done, "unknown trunk 'resnet81': did you mean resnet18")
+    assert "NotReady" not in done.stdout
+
+
+def test_what_ctrl_c_leaves_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def prepare() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.app.registered_commands[0].__dict__, "callback", prepare)
+    monkeypatch.setattr("sys.argv", ["heml", "prepare"])
+    with pytest.raises(SystemExit, match="130"):
+        cli.main()
+    assert "the same command goes on from there" in capsys.readouterr().err
+
+
+@pytest.mark.server
 def test_train_refuses_a_tree_without_a_trainable_leaf(tmp_path: Path, make_store) -> None:  # type: ignore[no-untyped-def]
     store = make_store(tmp_path / "store", train=10, validation=4)
     run = heml("train", "--store", store.path, "--trunk", "small", "--size", 16, home=tmp_path)

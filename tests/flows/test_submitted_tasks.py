@@ -13,6 +13,13 @@ ORDINARY = {"keep_segmenter", "decode_store", "assemble", "register", "keep_expl
 EITHER = {"make_store_shard"}  # with a segmenter where the GPUs are, without one elsewhere
 
 
+def named(task: ast.expr) -> str:
+    """The task's name, also behind `with_options(...)`."""
+    if isinstance(task, ast.Call) and isinstance(task.func, ast.Attribute) and task.func.attr == "with_options":
+        return named(task.func.value)
+    return task.id if isinstance(task, ast.Name) else ""
+
+
 def submitted(path: Path) -> dict[str, set[str]]:
     """Name of each task whose `submit` a file mentions, to the functions called around it by `with`."""
     found: dict[str, set[str]] = {}
@@ -22,8 +29,8 @@ def submitted(path: Path) -> dict[str, set[str]]:
             called = {call.func.id for item in node.items for call in ast.walk(item) if isinstance(call, ast.Call)
                       and isinstance(call.func, ast.Name)}  # fmt: skip
             around = around | called
-        if isinstance(node, ast.Attribute) and node.attr == "submit" and isinstance(node.value, ast.Name):
-            found.setdefault(node.value.id, set()).update(around & {"training_resources", "ordinary_resources"})
+        if isinstance(node, ast.Attribute) and node.attr == "submit" and (task := named(node.value)):
+            found.setdefault(task, set()).update(around & {"training_resources", "ordinary_resources"})
         for child in ast.iter_child_nodes(node):
             visit(child, around)
 

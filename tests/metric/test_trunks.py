@@ -128,6 +128,8 @@ def test_an_unknown_trunk_is_refused_with_the_choices() -> None:
         InputError, match=r"unknown trunk 'vit_b_16': one of small, efficientnet_lite0, resnet12, alexnet, .*resnet18"
     ):
         build_trunk("vit_b_16")
+    with pytest.raises(InputError, match=r"unknown trunk 'resnet81': did you mean resnet18 or .*\? one of small, "):
+        build_trunk("resnet81")
 
 
 @pytest.mark.parametrize("name", OURS)
