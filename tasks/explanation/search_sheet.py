@@ -60,6 +60,8 @@ def _draw_words(sheet: Image.Image, searched: PhotoSearch, left: int) -> None:
     ]
     if any(found.percentile is not None for found in searched.found):
         lines.append(f"Closest 5{PERCENT}: of the pairs of validation photos, 5{PERCENT} are at least as close.")
+        if searched.distance != "composed":
+            lines.append("That is by the bounded SNR distance: another distance than the rank's, so in another order.")
     if searched.left_out:
         lines.append(f"Left out, since it is the photo itself: {', '.join(searched.left_out)}.")
     for number, line in enumerate(lines):

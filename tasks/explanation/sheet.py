@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from tasks.explanation.distance_colour import distance_colour, ink_on
 from tasks.explanation.overlay import overlay
 from tasks.explanation.plain_text import fitting, font
-from tasks.explanation.wording import number, similarity
+from tasks.explanation.wording import alike
 
 TILE = 192  # pixels: a 48-pixel picture is shown four times as large
 GAP = 12
@@ -115,7 +115,7 @@ def _draw_caption(draw: ImageDraw.ImageDraw, row: SheetRow, top: int, sides: tup
         draw.text((edge, top + 36), words, QUIET, font(12), anchor=anchor + "s")
     middle = width // 2
     fill = distance_colour(row.distance)
-    words = "no distance" if row.distance is None else f"similarity {number(similarity(row.distance))}"
+    words = "no distance" if row.distance is None else f"similarity {alike(row.distance, 2)}"
     draw.rounded_rectangle((middle - 62, top + 4, middle + 62, top + 23), 10, fill)
     draw.text((middle, top + 14), words, ink_on(fill), font(12, bold=True), anchor="mm")
     note = row.note

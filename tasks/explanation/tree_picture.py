@@ -15,7 +15,7 @@ from tasks.explanation.overlay import COLOURS, overlay
 from tasks.explanation.plain_text import fitting
 from tasks.explanation.record import NodeExplanation, PairExplanation
 from tasks.explanation.tree_layout import Place, tree_layout
-from tasks.explanation.wording import among_pairs, closest, missing, number, similarity
+from tasks.explanation.wording import alike, among_pairs, closest, distance, missing
 
 # All lengths are in pixels.
 DPI = 100
@@ -131,11 +131,11 @@ def _draw_card(axes: Axes, node: NodeExplanation, box: Box) -> None:
     words = closest(node.percentile)
     pill = box.middle - (46 if words else 0)
     patch = FancyBboxPatch(
-        (pill - 24, base - 11), 48, 22, boxstyle="round,pad=0,rounding_size=11", facecolor=fill, linewidth=0, zorder=3
+        (pill - 27, base - 11), 54, 22, boxstyle="round,pad=0,rounding_size=11", facecolor=fill, linewidth=0, zorder=3
     )
     axes.add_patch(patch)
-    _write(axes, pill, base, number(node.bounded_distance), 13, ink_on(fill), bold=True)
-    _write(axes, pill + 32, base, words, 12, QUIET, align="left")
+    _write(axes, pill, base, distance(node.bounded_distance, 2), 13, ink_on(fill), bold=True)
+    _write(axes, pill + 34, base, words, 12, QUIET, align="left")
 
 
 def _draw_absence(axes: Axes, box: Box) -> None:
@@ -159,8 +159,8 @@ def _draw_header(axes: Axes, explanation: PairExplanation, width: float) -> None
     if explanation.distance is None:
         _write(axes, left, MARGIN + 78, f"no overall similarity: {missing(explanation.root)}", 18, QUIET, align="left")
     else:
-        _write(axes, left, MARGIN + 84, number(similarity(explanation.distance)), 46, bold=True, align="left")
-        _write(axes, left + 124, MARGIN + 94, "similarity, from 0 to 1", 17, QUIET, align="left")
+        _write(axes, left, MARGIN + 84, alike(explanation.distance, 2), 46, bold=True, align="left")
+        _write(axes, left + 164, MARGIN + 94, "similarity, from 0 to 1", 17, QUIET, align="left")
         _write(axes, left, MARGIN + 134, among_pairs(explanation.percentile), 17, align="left")
     stops = np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for _, colour in DISTANCE_STOPS])
     positions = np.linspace(0, 1, 256)

@@ -37,6 +37,19 @@ def similarity(bounded_distance: float | None) -> float | None:
     return None if bounded_distance is None else 1 - bounded_distance
 
 
+def distance(value: float | None, digits: int = 3) -> str:
+    """A distance with so many decimals; with two digits, "7.6e-6", where it is less than they show and not 0."""
+    if value is not None and 0 < value < 10**-digits:
+        return f"{value:.1e}".replace("e-0", "e-")
+    return number(value, digits)
+
+
+def alike(bounded_distance: float | None, digits: int = 3) -> str:
+    """The similarity with so many decimals, which never claims 1 of less: ">0.999"."""
+    text = number(similarity(bounded_distance), digits)
+    return f">{number(1 - 10**-digits, digits)}" if bounded_distance and text == number(1, digits) else text
+
+
 def among_pairs(percentile: float | None) -> str:
     """What a percentile of the distance says, in words that follow "they are".
 
@@ -59,7 +72,7 @@ def verdict(explanation: PairExplanation) -> str:
     if explanation.distance is None:
         return f"no overall similarity: {missing(explanation.root)}"
     where = among_pairs(explanation.percentile).replace(PERCENT, " %")
-    return f"similarity {number(similarity(explanation.distance), 3)}; {where}"
+    return f"similarity {alike(explanation.distance)}; {where}"
 
 
 def part_words(node: NodeExplanation) -> str:
@@ -120,10 +133,10 @@ def additive_words(additive: AdditiveReading) -> str:
         verdict = f"so it sees the two {residual.lstrip(MINUS)} closer than their parts suggest"
     sentences = [
         "Read from the top: each bar starts where the one above ends, and together they make the total of "
-        f"{number(additive.total)}.",
+        f"{distance(additive.total, 2)}.",
         f"From this total a straight line, fitted on {additive.pairs} validation pairs, expects the root's distance "
-        f"to be {number(additive.predicted_root_distance)}; the root's own model says "
-        f"{number(additive.root_distance)}, {verdict}.",
+        f"to be {distance(additive.predicted_root_distance, 2)}; the root's own model says "
+        f"{distance(additive.root_distance, 2)}, {verdict}.",
     ]
     if math.isfinite(additive.r_squared):
         # Below one half the total leaves most of the root's distance unexplained.

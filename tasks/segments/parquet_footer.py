@@ -13,7 +13,7 @@ MAGIC = b"PAR1"
 MOST_FOOTER_BYTES = 16 << 20
 _DEEPEST = 12  # structs in structs; a footer has about six
 # Thrift's types in the compact protocol.
-_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 11, 12
+_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 _WHOLE = (4, 5, 6)
 
 
@@ -122,8 +122,6 @@ class _Reader:
             return self._byte()
         if kind == _DOUBLE:
             return self._bytes(8)
-        if kind == _MAP:
-            return self._map(depth)
         raise ValueError(f"unknown type {kind}")
 
     def _list(self, depth: int) -> list[Any]:
@@ -133,15 +131,6 @@ class _Reader:
             raise ValueError("a list longer than the footer")
         kind = head & 15
         return [self._byte() if kind in (_TRUE, _FALSE) else self._value(kind, depth + 1) for _ in range(size)]
-
-    def _map(self, depth: int) -> dict[Any, Any]:
-        size = self._length()
-        if not size:
-            return {}
-        kinds = self._byte()
-        if size > len(self.data) - self.place:
-            raise ValueError("a map longer than the footer")
-        return {str(self._value(kinds >> 4, depth + 1)): self._value(kinds & 15, depth + 1) for _ in range(size)}
 
     def _byte(self) -> int:
         if self.place >= len(self.data):

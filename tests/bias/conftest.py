@@ -13,9 +13,9 @@ from tasks.bias.what_if import Flips, WhatIf
 from tasks.metric.compare import Difference
 from tasks.metric.evaluation import Precision
 from tasks.segments.tree import SegmentTree, TreeNode, parse_tree
-from tests.explanation.conftest import browser, evil, open_in_frame, open_page, parse
+from tests.explanation.conftest import browser, evil, open_in_frame, open_page, parse, running_browser
 
-__all__ = ["browser", "evil", "open_in_frame", "open_page", "parse"]  # fixtures, here as there
+__all__ = ["browser", "evil", "open_in_frame", "open_page", "parse", "running_browser"]  # fixtures, here as there
 
 LABELS = ("man", "woman")
 FOUR = {"tree": [["hat", "hair"], ["cloth", "wall"]], "names": {"top": ["hat", "hair"], "low": ["cloth", "wall"]}}

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tasks.bias.exchange import Picture, exchange_segment
+from tasks.bias.exchange import _scaled, exchange_segment
+from tasks.bias.picture import Box, Picture
 from tasks.errors import InputError
 
 HEIGHT, WIDTH = 40, 60
@@ -182,3 +183,14 @@ def test_a_far_too_large_segment_is_cut_before_it_is_scaled() -> None:
     receiver[:, :] = OTHER
     made = exchange_segment(flat(RECEIVER, receiver), flat(DONOR, donor), PART)
     assert made.image.shape == (3, 40, 40)
+
+
+@pytest.mark.parametrize("seen", [Box(0, 0, 8, 5), Box(0, 4, 8, 12), Box(0, 0, 3, 12), Box(2, 0, 8, 12)])
+def test_of_a_part_that_overhangs_the_frame_what_is_inside_is_drawn(seen: Box) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (3, 8, 12), dtype=np.uint8)
+    label_map = np.random.default_rng(1).integers(1, 9, (8, 12), dtype=np.uint8)
+    everywhere = np.ones((8, 12), dtype=np.bool_)
+    shifted = Box(seen.top + 3, seen.left + 5, seen.bottom + 3, seen.right + 5)
+    colours, class_ids = _scaled(Picture(image, label_map), everywhere, Box(3, 5, 11, 17), shifted)
+    np.testing.assert_array_equal(colours.transpose(2, 0, 1), image[:, *seen.slices])
+    np.testing.assert_array_equal(class_ids, label_map[seen.slices])

@@ -40,6 +40,16 @@ def test_one_colour_beside_the_hole_is_the_hole_s() -> None:
     assert np.all(made.image == 77)
 
 
+def test_the_hole_s_edges_have_the_colours_beside_them() -> None:
+    image = np.broadcast_to(np.arange(0, 200, 5, dtype=np.uint8), (3, 40, 40)).copy()
+    segment = np.zeros((40, 40), dtype=np.bool_)
+    segment[15:21, 10:30] = True
+    made = without_segment(Picture(image, segment.astype(np.uint8)), segment, 1.0)
+    middle = made.image[:, 17:19].astype(int)
+    assert np.abs(middle[..., 10] - image[0, 0, 9]).max() <= 15
+    assert np.abs(middle[..., 29] - image[0, 0, 30]).max() <= 15
+
+
 def test_colours_drawn_on_are_no_streaks() -> None:
     generator = np.random.default_rng(0)
     image = generator.integers(0, 256, (3, 64, 64), dtype=np.uint8)

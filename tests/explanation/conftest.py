@@ -206,6 +206,18 @@ def watch(page: Page, inside: tuple[str, ...]) -> list[str]:
     return wrong
 
 
+SMALL = """[...document.querySelectorAll("a, button, input")].filter(e => {
+  const { width, height } = e.getBoundingClientRect();
+  return e.checkVisibility({ visibilityProperty: true }) && Math.min(width, height) < 24;
+}).map(e => e.outerHTML.slice(0, 80))"""
+
+
+@pytest.fixture(scope="session")
+def too_small() -> Callable[[Page], list[str]]:
+    """What is there for a finger, and smaller than 24 x 24 pixels (WCAG 2.2, AA)."""
+    return lambda page: list(page.evaluate(SMALL))
+
+
 VIEW = "http://127.0.0.1/"
 # As MLflow 3.17 shows HTML files, in the size that a window of 1440 x 900 leaves for it.
 FRAME = """html => {

@@ -10,7 +10,9 @@ from tasks.explanation.rendering import TEMPLATES
 
 def colours(theme: str) -> dict[str, tuple[int, int, int]]:
     """The style sheet's variables that are colours; the dark theme changes some of the light one's."""
-    light, dark = (TEMPLATES / "base.css").read_text(encoding="utf-8").split("@media (prefers-color-scheme: dark)")
+    light, dark = (
+        (TEMPLATES / "base.css").read_text(encoding="utf-8").split("@media screen and (prefers-color-scheme: dark)")
+    )
     text = light if theme == "light" else light + dark
     found = re.findall(r"--([\w-]+): #([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2});", text)
     return {name: (int(red, 16), int(green, 16), int(blue, 16)) for name, red, green, blue in found}

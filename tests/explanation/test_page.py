@@ -107,6 +107,22 @@ def test_a_figure_is_set_beside_what_half_of_the_pairs_reach(tmp_path: Path, mak
     )
 
 
+def test_near_equal_photos_are_not_said_to_be_equal(tmp_path: Path, make_pair: Any, parse: Any) -> None:
+    made = make_pair(2)
+    additive = replace(made.additive, terms={"part 0": 7.6e-6, "part 1": 0.0}, total=7.6e-6)
+    root = replace(made.root, bounded_distance=4.1e-5, snr_distance=8.2e-5)
+    write_page(replace(made, additive=additive, nodes=(*made.nodes[:-1], root)), tmp_path / "index.html")
+    text = parse(tmp_path / "index.html").text
+    assert ">0.999 similarity" in text
+    assert "Bounded distance 4.1e-5 SNR distance 8.2e-5" in text
+    assert "part 0 7.6e-6 part 1 0.000 composed 7.6e-6" in text
+    assert "the total of 7.6e-6." in text
+
+
+def test_without_javascript_the_page_says_what_is_missing(parsed: Any) -> None:
+    assert "Without JavaScript the panel above stays at the root, without its pictures." in parsed.text
+
+
 def test_bars_add_up_to_the_chart(parsed: Any) -> None:
     bars = [str(a["style"]) for _, a in parsed.elements if re.match(r"left:[\d.]+%;width:", a.get("style") or "")]
     assert len(bars) == 8
@@ -195,6 +211,14 @@ def test_a_pair_without_any_distance_has_a_page(
 def test_one_node_is_a_tree_too(tmp_path: Path, make_pair: Any, make_node: Any, parse: Any) -> None:
     write_page(replace(make_pair(2), nodes=(make_node("all", 0),), additive=None), tmp_path / "index.html")
     assert len(parse(tmp_path / "index.html").all("button")) == 1
+
+
+def test_photos_keep_their_shapes(tmp_path: Path, make_pair: Any) -> None:
+    pair = make_pair(2)
+    photo = pair.photos[0][:, :10, :40]
+    write_page(replace(pair, photos=(photo, photo.transpose(0, 2, 1))), tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "width:100.0%;height:25.0%" in page and "width:25.0%;height:100.0%" in page
 
 
 def test_a_map_lies_where_its_node_looked() -> None:

@@ -9,10 +9,12 @@ import pytest
 from playwright.sync_api import Page
 
 from tasks.explanation.page import write_page
+from tasks.explanation.pair_place import PairPlace
 from tasks.segments.framing import Box
 
 pytestmark = pytest.mark.browser
 
+MARKS = ("aria-current", "aria-pressed")
 MAPS = ".panel.shown .on-photos .map"
 
 
@@ -38,13 +40,14 @@ def test_keys_reach_every_node_and_show_its_panel(
     open_page: Any, written: Path, make_pair: Any, width: int, height: int
 ) -> None:
     page, wrong = open_page(written, width, height)
-    visited = []
-    # Three more than the nodes: the slider, the box beside it and the tree's field may come between. Then the way back.
-    for key in ["Tab"] * (15 + 3) + ["Shift+Tab"] * 14:
-        page.keyboard.press(key)
-        name = page.evaluate("document.activeElement.dataset.name ?? null")
-        if name is not None:
-            visited.append(name)
+    while page.evaluate("document.activeElement.dataset.name") is None:
+        page.keyboard.press("Tab")
+    visited = set()
+    for row, cards in enumerate((1, 2, 4, 8)):
+        for key in ["Home"] + ["ArrowDown"] * row + ["ArrowRight"] * (cards - 1):
+            page.keyboard.press(key)
+            name = page.evaluate("document.activeElement.dataset.name")
+            visited.add(name)
             assert shown(page) == name
             assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
             # The panel that stays on top must not hide the card in focus, nor the window's edges.
@@ -53,8 +56,61 @@ def test_keys_reach_every_node_and_show_its_panel(
             if stays:
                 assert card["top"] >= box(page, ".detail")[0]["bottom"] - 1
             assert card["left"] >= 0 and card["right"] <= width + 1
-    assert sorted(visited[:15]) == sorted(n.name for n in make_pair(8).nodes)
+    assert visited == {n.name for n in make_pair(8).nodes}
     assert wrong == []
+
+
+def test_the_tree_is_one_stop_of_the_tab_key(open_page: Any, written: Path) -> None:
+    page, _ = open_page(written, 1440)
+    page.locator("#on-photos").focus()
+    seen = []
+    for key in ("Tab", "End", "Tab", "Shift+Tab", "Home", "Shift+Tab"):
+        page.keyboard.press(key)
+        seen.append(page.evaluate("document.activeElement.dataset.name ?? document.activeElement.id"))
+    assert seen == ["3-0", "part 7", "", "part 7", "3-0", "on-photos"]
+
+
+def test_keys_show_a_node_and_only_a_choice_presses_it(open_page: Any, written: Path) -> None:
+    page, _ = open_page(written, 1440)
+
+    def marked() -> list[str]:
+        return [str(page.locator(f'.node[{by}="true"]').get_attribute("data-name")) for by in MARKS]
+
+    page.locator(".node").first.focus()
+    page.keyboard.press("ArrowDown")
+    assert marked() == ["2-0", "3-0"]
+    said = page.locator("#said[aria-live=polite]").inner_text()
+    assert said.replace("\N{NO-BREAK SPACE}", " ") == "2-0: By its own model: closer than 83 % of the validation pairs"
+    page.keyboard.press("Enter")
+    assert marked() == ["2-0", "2-0"]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    assert marked() == ["2-1", "2-1"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(375, 812), (720, 450)])
+def test_a_small_window_s_panel_leaves_room_and_can_be_read_to_its_end(
+    open_page: Any, written: Path, width: int, height: int
+) -> None:
+    page, _ = open_page(written, width, height)
+    detail = page.locator(".detail")
+    assert detail.bounding_box()["height"] <= 0.4 * height + 1
+    # The names of the parts are on one line, which scrolls.
+    segments = "(e => [e.scrollHeight <= e.clientHeight, getComputedStyle(e).overflowX, e.scrollWidth > e.clientWidth])"
+    assert page.locator(".panel.shown .segments").evaluate(segments) == [True, "auto", True]
+    # A fading edge says that there is more, and the tools stay.
+    edge = "e => (({ position, backgroundImage }) => [position, backgroundImage])(getComputedStyle(e, '::after'))"
+    position, fade = page.locator(".panels").evaluate(edge)
+    assert position == "sticky" and fade.startswith("linear-gradient")
+    page.locator(".panels").evaluate("e => e.scrollTo(0, e.scrollHeight)")
+    panels, end = box(page, ".panels")[0], max(one["bottom"] for one in box(page, ".panel.shown *"))
+    assert panels["bottom"] - 17 <= end <= panels["bottom"]
+    assert box(page, ".tools")[0]["bottom"] <= box(page, ".detail")[0]["bottom"]
+
+
+def test_a_finger_meets_what_it_aims_at(open_page: Any, tmp_path: Path, make_pair: Any, too_small: Any) -> None:
+    write_page(make_pair(16), tmp_path / "index.html", PairPlace(number=2, count=3))
+    assert too_small(open_page(tmp_path / "index.html", 375, 812, touch=True)[0]) == []
 
 
 def test_arrow_keys_walk_the_tree(open_page: Any, written: Path) -> None:
@@ -167,7 +223,9 @@ def test_nothing_overlaps_or_runs_over_the_edge(
     assert max(card["y"] + card["height"] for card in cards) <= tree["y"] + tree["height"] + 0.5
     if width == 1440:
         assert tree["width"] <= 1440
-    # What is on a card stays on it.
+    # What is on a card stays on it, in letters that can be read.
+    sizes = page.eval_on_selector_all(".node *", "all => all.map(e => parseFloat(getComputedStyle(e).fontSize))")
+    assert min(sizes) >= 11
     assert page.evaluate("[...document.querySelectorAll('.node')].every(e => e.scrollHeight <= e.clientHeight + 1)")
     assert wrong == []
 

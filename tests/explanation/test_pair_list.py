@@ -113,8 +113,11 @@ def test_a_column_s_head_sorts_by_it_and_back(listed: Path, open_page: Any) -> N
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1440, "dark")])
-def test_from_the_list_to_a_pair_by_keys_and_on_and_back(listed: Path, open_page: Any, width: int, scheme: str) -> None:
+def test_from_the_list_to_a_pair_by_keys_and_on_and_back(
+    listed: Path, open_page: Any, width: int, scheme: str, too_small: Any
+) -> None:
     page, wrong = open_page(listed, width, scheme=scheme)
+    assert too_small(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
     reached = []
     for _ in range(10):

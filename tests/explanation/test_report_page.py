@@ -125,11 +125,12 @@ def test_what_is_unknown_is_left_out(tmp_path: Path, parse: Any) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1440, "dark")])
-def test_in_a_browser(tmp_path: Path, width: int, scheme: str, open_page: Any) -> None:
+def test_in_a_browser(tmp_path: Path, width: int, scheme: str, open_page: Any, too_small: Any) -> None:
     write_report(report(16), tmp_path / "report.html")
     page, wrong = open_page(tmp_path / "report.html", width, scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.click('.node[data-name="part 9"]')
+    assert too_small(page) == []
     assert page.locator(".panel.shown h3").inner_text().startswith("part 9")
     shown = page.locator("[data-sheets-of]:not([hidden])")
     assert shown.count() == 1

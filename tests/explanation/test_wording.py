@@ -6,7 +6,17 @@ import pytest
 from tasks.explanation.distance_colour import DISTANCE_STOPS, distance_colour, ink_on, luminance, score_colour
 from tasks.explanation.plain_text import drawable, fitting, font
 from tasks.explanation.record import AdditiveReading
-from tasks.explanation.wording import additive_words, among_pairs, closest, interval, number, percent, standing_words
+from tasks.explanation.wording import (
+    additive_words,
+    alike,
+    among_pairs,
+    closest,
+    distance,
+    interval,
+    number,
+    percent,
+    standing_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +25,34 @@ from tasks.explanation.wording import additive_words, among_pairs, closest, inte
 )
 def test_numbers(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (7.6e-6, 3, "7.6e-6"),
+        (2e-12, 3, "2.0e-12"),
+        (0.0049, 2, "4.9e-3"),
+        (0.0, 3, "0.000"),
+        (0.126, 3, "0.126"),
+        (-0.2, 2, "\u22120.20"),
+        (None, 3, "n/a"),
+        (math.nan, 3, "n/a"),
+    ],
+)
+def test_a_distance_is_zero_only_where_it_is(value: float | None, digits: int, text: str) -> None:
+    assert distance(value, digits) == text
+
+
+def test_only_the_same_is_one() -> None:
+    assert [alike(value) for value in (0.0, 7.6e-6, 0.0006, None, math.nan)] == [
+        "1.000",
+        ">0.999",
+        "0.999",
+        "n/a",
+        "n/a",
+    ]
+    assert alike(0.004, 2) == ">0.99"
 
 
 @pytest.mark.parametrize(

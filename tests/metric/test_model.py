@@ -62,6 +62,8 @@ def test_the_embedder_is_a_perceptron_with_one_hidden_layer_over_the_maps_averag
     np.testing.assert_allclose(model.embed_features(maps), x, rtol=1e-4, atol=1e-5)
     kinds = [type(layer) for layer in model.embedder if not isinstance(layer, nn.BatchNorm1d)]
     assert kinds == [nn.Linear, nn.ReLU, nn.Linear]
+    # BatchNorm has a shift of its own, so the layer before it has none.
+    assert sum(parameter.numel() for parameter in model.embedder.parameters()) == 256 * 256 + 2 * 256 + 256 * 8 + 8
 
 
 @torch.no_grad()

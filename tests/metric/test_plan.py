@@ -104,6 +104,7 @@ def test_children_are_weighed_by(averaging: Any, expected: list[float]) -> None:
 def test_without_figures_children_weigh_the_same() -> None:
     assert averaging_weights([child(0, None), child(0, None)], "precision") == [1, 1]
     assert averaging_weights([child(0, 0.0), child(0, 0.0)], "precision") == [1, 1]
+    assert averaging_weights([child(0, None), child(0, 0.5)], "precision") == [0, 0.5]
     assert averaging_weights([child(0, 1.0), child(0, 1.0)], "area") == [1, 1]
     assert averaging_weights([child(0.25, 1.0)], "area") == [0.25]
 

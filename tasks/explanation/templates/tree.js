@@ -7,24 +7,33 @@
 
   const cards = [...document.querySelectorAll(".node")];
   const panelOf = (card) => document.getElementById(card.getAttribute("aria-controls"));
-  let kept = cards[0];
-  let shown = cards[0];
+  let [shown, kept, chosen] = [cards[0], cards[0], cards[0]];
 
   const show = (card) => {
     panelOf(shown).classList.remove("shown");
-    shown.classList.remove("looked-at");
+    shown.removeAttribute("aria-current");
     shown = card;
     panelOf(card).classList.add("shown");
-    card.classList.add("looked-at");
+    card.setAttribute("aria-current", "true");
+    const said = [...panelOf(card).querySelectorAll(".said")].map((words) => words.textContent.trim());
+    document.getElementById("said").textContent = said.join(": ");
   };
+  // Tab comes back to the card that had the focus last; keys lead from there to the others.
   const keep = (card) => {
-    kept.setAttribute("aria-pressed", "false");
+    kept.tabIndex = -1;
     kept = card;
-    kept.setAttribute("aria-pressed", "true");
-    for (const sheets of document.querySelectorAll("[data-sheets-of]")) sheets.hidden = sheets.dataset.sheetsOf !== card.id;
+    kept.tabIndex = 0;
     show(card);
   };
+  const choose = (card) => {
+    chosen.setAttribute("aria-pressed", "false");
+    chosen = card;
+    chosen.setAttribute("aria-pressed", "true");
+    for (const sheets of document.querySelectorAll("[data-sheets-of]")) sheets.hidden = sheets.dataset.sheetsOf !== card.id;
+    keep(card);
+  };
   const neighbour = (card, key) => {
+    if (key === "Home" || key === "End") return cards.at(key === "Home" ? 0 : -1);
     if (key === "ArrowUp" || key === "ArrowDown") {
       return document.getElementById(key === "ArrowUp" ? card.dataset.parent : card.dataset.child);
     }
@@ -33,7 +42,7 @@
   };
 
   for (const card of cards) {
-    card.addEventListener("click", () => keep(card));
+    card.addEventListener("click", () => choose(card));
     card.addEventListener("focus", () => {
       keep(card);
       // A browser leaves a card alone that is seen in part. Under a pointer it must stay where it is.
@@ -41,7 +50,7 @@
     });
     card.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && show(card));
     card.addEventListener("keydown", (event) => {
-      if (!event.key.startsWith("Arrow")) return;
+      if (!/^(Arrow.*|Home|End)$/.test(event.key)) return;
       event.preventDefault();
       neighbour(card, event.key)?.focus();
     });
