@@ -8,6 +8,7 @@ import pytest
 from flows import bench_orchestration
 from flows.bench_orchestration import orchestration_rows
 from flows.stand_ins import stand_in_run
+from flows.trees import preset_tree
 from infra.settings import load_settings
 from tasks.segments.tree import parse_tree
 
@@ -28,7 +29,7 @@ def test_nodes_sleep_and_parents_wait(tmp_path: Path) -> None:
 def test_the_flow_is_compared_with_the_best_schedule_of_its_nodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nodes = {node.name: 10.0 for node in bench_orchestration._tree().nodes}
+    nodes = {node.name: 10.0 for node in preset_tree("celeba").nodes}
     printed = "a line of another\n" + json.dumps({"seconds": 166.2, "nodes": nodes})
     asked: list[object] = []
 
