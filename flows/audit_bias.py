@@ -80,7 +80,7 @@ def _audited(trained: TrainedTree, store: SegmentStore, run: AuditRun, settings:
 def _cross_fit(trained: TrainedTree, store: SegmentStore, run: AuditRun, settings: Settings) -> None:
     """One task run a part or control; tells of each that has ended."""
     planned = {}
-    for each in audit_subjects(trained, store, run):
+    for each in audit_subjects(trained, store, run.controls):
         submit = partial(_submit, each, run)
         planned[each.name] = Training(submit=submit, share=pixel_share(each.options, trained.options))
     names = list(planned)

@@ -60,7 +60,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     demo: "",
 }
 for command, example in COMMANDS.items():
-    app.command(epilog=f"Example: heml {command.__name__} {example}")(command)
+    app.command(epilog=f"Example: heml {command.__name__} {example}".rstrip())(command)
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
         app()
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            sys.stderr.write("heml: stopped; what was finished is kept, and the same command goes on from there\n")
+            sys.stderr.write("heml: stopped; what was made is kept, and the same command goes on with it\n")
         raise
     except InputError as error:
         fail(str(error))

@@ -9,7 +9,7 @@ from prefect.runtime import flow_run
 
 from infra.tracking import open_tracker
 
-STOPPED = (KeyboardInterrupt, TerminationSignal)  # at the terminal, and by a cancellation in Prefect's UI
+STOPPED = (KeyboardInterrupt, SystemExit, TerminationSignal)  # Ctrl-C, SIGTERM, and a cancellation in Prefect's UI
 
 
 @contextmanager

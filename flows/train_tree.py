@@ -28,7 +28,7 @@ from tasks.metric.node_options import pixel_share
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.plan import finished_nodes, untrainable_leaves
-from tasks.metric.subject import controls, node_subject
+from tasks.metric.subject import node_subject, tree_controls
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.report import assemble, register
 from tasks.segments.file_name import file_name
@@ -181,7 +181,7 @@ def _control_trainings(
 ) -> Trainings:
     """The leaves' masks and the background alone, one task run each."""
     planned = {}
-    for control in controls(tree, store, options):
+    for control in tree_controls(tree, store, options):
         submit = partial(train_beside.with_options(name=control.name).submit, control, run)
         planned[control.name] = Training(submit=submit, share=pixel_share(control.options, options))
     return Trainings(planned, settings)

@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import kr8s
-from dask_kubernetes.exceptions import CrashLoopBackOffError, SchedulerStartupError  # type: ignore[import-untyped]
-from dask_kubernetes.operator import KubeCluster, make_cluster_spec, make_worker_spec  # type: ignore[import-untyped]
+from dask_kubernetes.exceptions import CrashLoopBackOffError, SchedulerStartupError  # type: ignore[import-untyped]  # no types
+from dask_kubernetes.operator import KubeCluster, make_cluster_spec, make_worker_spec  # type: ignore[import-untyped]  # as above
 
 from infra.cluster_file import KubernetesFile, KubernetesWorkers, offers
 from infra.settings import Settings

@@ -21,7 +21,7 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 
 CHAMPION = "champion"
 SCORE_TAG = "score"
@@ -116,8 +116,7 @@ def download_model(uri: str, tracking_uri: str, copies: Path) -> Path:
             Path(got).rename(copy)
         return copy
     except (MlflowException, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"no model {uri} at {tracking_uri}: {reason}; `heml train` registers one") from error
+        raise InputError(f"no model {uri} at {tracking_uri}: {reason_of(error)}; `heml train` registers one") from error
 
 
 def _source(client: MlflowClient, uri: str) -> str:

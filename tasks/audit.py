@@ -17,7 +17,7 @@ from tasks.bias.bias_tables import bias_tables
 from tasks.bias.cross_fit import CrossFit, cross_fit
 from tasks.bias.decided import Decided, decide_all
 from tasks.bias.examples import write_example_sheet
-from tasks.metric.subject import BACKGROUND_CONTROL, Subject, controls, node_subject, shape_control_name
+from tasks.metric.subject import BACKGROUND_CONTROL, Subject, node_subject, shape_control_name, tree_controls
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree
 from tasks.segments.store import SegmentStore, open_store
 
@@ -53,10 +53,10 @@ class AuditRun:
     run_id: str
 
 
-def audit_subjects(trained: TrainedTree, store: SegmentStore, run: AuditRun) -> list[Subject]:
+def audit_subjects(trained: TrainedTree, store: SegmentStore, controls: bool) -> list[Subject]:
     """What an audit cross-fits: the tree's leaves, and the controls where they are asked for."""
     leaves = [node_subject(leaf, store, trained.options) for leaf in trained.tree.leaves]
-    return [*leaves, *(controls(trained.tree, store, trained.options) if run.controls else ())]
+    return [*leaves, *(tree_controls(trained.tree, store, trained.options) if controls else ())]
 
 
 @task(name="cross-fit", task_run_name="cross-fit {subject.name}", tags=["train"])
@@ -107,7 +107,7 @@ def audit_store(run: AuditRun) -> dict[str, Any]:
 
 def _fits(trained: TrainedTree, store: SegmentStore, run: AuditRun) -> CrossFits:
     """The cross-fits, which are done: each is read."""
-    found = {each.name: _fit(each, store, run) for each in audit_subjects(trained, store, run)}
+    found = {each.name: _fit(each, store, run) for each in audit_subjects(trained, store, run.controls)}
     leaves = [leaf.name for leaf in trained.tree.leaves]
     return CrossFits(
         leaves={leaf: found[leaf] for leaf in leaves},

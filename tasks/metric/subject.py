@@ -97,7 +97,7 @@ def background_control(options: TrainingOptions) -> Subject:
     return Subject(name=BACKGROUND_CONTROL, class_ids=(BACKGROUND_CLASS,), options=whole)
 
 
-def controls(tree: SegmentTree, store: SegmentStore, options: TrainingOptions) -> list[Subject]:
+def tree_controls(tree: SegmentTree, store: SegmentStore, options: TrainingOptions) -> list[Subject]:
     """All controls of a tree: the background's, then its leaves'."""
     return [background_control(options), *(shape_control(leaf, store, options) for leaf in tree.leaves)]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.decision import Decision, DecisionChoice, TreeDecision, label_numbers
 from tasks.metric.distances import OwnDistance
@@ -112,9 +112,8 @@ class TrainedTree:
             try:
                 self._models[name] = load_model(self.options.model, state)
             except RuntimeError as error:
-                line = str(error).strip().splitlines()[0]
                 raise InputError(
-                    f"the checkpoint {file} does not fit the tree's options ({line}): train again"
+                    f"the checkpoint {file} does not fit the tree's options ({reason_of(error)}): train again"
                 ) from None
         return self._models[name]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from tasks.errors import InputError
+from tasks.errors import InputError, reason_of
 
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
 # Pillow names a JPEG with several frames (most phones write them) "MPO"; its first frame is a plain JPEG.
@@ -85,7 +85,7 @@ def decode_label_map(data: bytes, name: str) -> NDArray[np.uint8]:
     try:
         return np.asarray(picture, dtype=np.uint8)
     except _BROKEN as error:
-        raise InputError(f"label map {name} cannot be read ({_line(error)}): save it again as PNG") from error
+        raise InputError(f"label map {name} cannot be read ({reason_of(error)}): save it again as PNG") from error
 
 
 def check_label_map(
@@ -153,7 +153,7 @@ def _upright(picture: Image.Image, name: str) -> Image.Image:
     except _BOMBS as error:
         raise _too_large(name) from error
     except _BROKEN as error:
-        raise InputError(f"image {name} cannot be read ({_line(error)}): replace it, or leave it out") from error
+        raise InputError(f"image {name} cannot be read ({reason_of(error)}): replace it, or leave it out") from error
 
 
 def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
@@ -168,7 +168,3 @@ def _png(picture: Image.Image) -> bytes:
 
 def _too_large(name: str) -> InputError:
     return InputError(f"{name} has more than {Image.MAX_IMAGE_PIXELS} pixels, Pillow's limit: make it smaller")
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -135,7 +135,7 @@ def test_what_ctrl_c_leaves_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr("sys.argv", ["heml", "prepare"])
     with pytest.raises(SystemExit, match="130"):
         cli.main()
-    assert "the same command goes on from there" in capsys.readouterr().err
+    assert "the same command goes on with it" in capsys.readouterr().err
 
 
 @pytest.mark.server

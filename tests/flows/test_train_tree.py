@@ -1,11 +1,23 @@
 """The tree as a Prefect flow: trained once, cached after, and only what changed is trained again."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateName,
+)
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import TrainParameters
@@ -14,6 +26,9 @@ from flows.trees import resolve_tree
 from infra.settings import load_settings
 from infra.stopping import StoppableThreads
 from infra.tracking import fetch_model
+from tasks.artifact_keys import artifact_key
+from tasks.errors import InputError
+from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.trained_tree import open_trained_tree
 from tasks.segments.store import SegmentStore
@@ -101,3 +116,39 @@ def test_a_second_run_trains_nothing_and_a_changed_leaf_only_its_ancestors(
     history = client.get_metric_history(badge.info.run_id, "precision_at_1")
     assert len(history) == options.epochs or history  # early stop may end it before
     assert {item.path for item in client.list_artifacts(badge.info.run_id)} >= {"checkpoint", "sfam"}
+    # A node that an earlier run trained has its artifact in each run that takes it.
+    with get_client(sync_client=True) as api:
+        key = ArtifactFilterKey(any_=[artifact_key("node", "body")])
+        posted = api.read_artifacts(artifact_filter=ArtifactFilter(key=key))
+    assert len({artifact.flow_run_id for artifact in posted}) >= 3
+
+
+@pytest.mark.server
+def test_a_failed_node_says_why_and_those_that_never_ran_have_their_names(
+    prefect_server: str, store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_sheet(_tracker: object, _run_id: str, result: NodeResult, *_: object) -> None:
+        if result.node == "badge":
+            raise InputError("there is no room for the sheet: make some")
+
+    monkeypatch.setattr("tasks.train._log_sheet", no_sheet)
+    monkeypatch.setenv("HEML_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HEML_ENGINE", "threads")
+    monkeypatch.setenv("HEML_DEVICE", "cpu")
+    tree = tmp_path / "tree.yaml"
+    tree.write_text("tree: [[body, badge], ground]\n")
+    with pytest.raises(InputError, match="no room for the sheet"):
+        run(store, tree, replace(options, epochs=1))
+
+    client = MlflowClient(load_settings().tracking_uri)
+    runs = client.search_runs([client.get_experiment_by_name("drawings").experiment_id])
+    badge = next(found for found in runs if found.data.tags.get("node") == "badge")
+    assert (badge.info.status, badge.data.tags["status"]) == ("FAILED", "failed")
+    assert badge.data.tags["reason"] == "there is no room for the sheet: make some"
+    flow_run = next(found for found in runs if "node" not in found.data.tags).data.tags["prefect.flow_run_id"]
+    with get_client(sync_client=True) as api:
+        waited = api.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run)])),
+            task_run_filter=TaskRunFilter(state=TaskRunFilterState(name=TaskRunFilterStateName(any_=["NotReady"]))),
+        )
+    assert sorted(found.name.rsplit("-", 1)[0] for found in waited) == ["body+badge", "root"]
