@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
-from typer.testing import CliRunner
 
 from flows import audit_bias as flow_module
 from flows.audit_bias import audit_bias, largest_shortcut
-from flows.cli import app
 from flows.parameters import AuditParameters
 from infra.memory_tracker import MemoryTracker
 from infra.tracking import open_tracker
 from tasks.errors import InputError
+from tests.flows.command_line import Heml
 
 
 @pytest.fixture
@@ -60,12 +59,10 @@ def test_the_report_is_written_tracked_and_resumed(
     assert run() == report  # nothing is trained again, and the same is found
 
 
-def test_what_cannot_be_grouped_by_is_said(grown: Any, home: Path) -> None:
+def test_what_cannot_be_grouped_by_is_said(heml: Heml, grown: Any, home: Path) -> None:
     given = {"model": str(grown.trained.path), "store": str(grown.store.path), "out": str(home / "out")}
     arguments = [part for name, value in given.items() for part in (f"--{name}", value)]
-    done = CliRunner().invoke(app, ["audit", *arguments, "--fail-above", "7"])
-    assert isinstance(done.exception, InputError)
-    assert "--fail-above needs a share, 0 to 1; got 7" in str(done.exception)
+    heml("audit", *arguments, "--fail-above", 7).refused("--fail-above needs a share, 0 to 1; got 7")
     with pytest.raises(InputError, match="no group 'nose'"):
         audit_bias.fn(AuditParameters.model_validate({**given, "group": "nose"}))
 
@@ -81,7 +78,7 @@ def test_only_shortcuts_count_for_the_threshold() -> None:
 
 @pytest.mark.parametrize(("drop", "code"), [(0.2, 1), (0.05, 0)])
 def test_the_command_ends_with_1_above_the_threshold(
-    grown: Any, home: Path, monkeypatch: pytest.MonkeyPatch, drop: float, code: int
+    heml: Heml, home: Path, monkeypatch: pytest.MonkeyPatch, drop: float, code: int
 ) -> None:
     class Found:
         def with_options(self, **_: object) -> Any:
@@ -89,9 +86,8 @@ def test_the_command_ends_with_1_above_the_threshold(
 
     monkeypatch.setattr(flow_module, "audit_bias", Found())
     monkeypatch.setattr("flows.terminal.prefect_at_terminal", _nothing)
-    arguments = ["--model", "m", "--store", "s", "--out", str(home)]
-    done = CliRunner().invoke(app, ["audit", *arguments, "--fail-above", "0.1"])
-    assert done.exit_code == code, done.output
+    done = heml("audit", "--model", "m", "--store", "s", "--out", home, "--fail-above", 0.1)
+    assert done.code == code, done.err
 
 
 class _nothing:

@@ -13,19 +13,7 @@ from flows import cli
 from infra.processes import ServerError
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.store import SegmentStore, open_store, shard_path
-
-
-def heml(*arguments: object, home: Path, engine: str = "threads") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(home), "--engine", engine]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
-
-
-def refused(done: subprocess.CompletedProcess[str], *says: str) -> None:
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert all(word in lines[0] for word in says), lines[0]
+from tests.flows.command_line import Ended, Heml
 
 
 def photo_folder(root: Path, labels: str = "id,kind\n") -> list[str]:
@@ -51,80 +39,92 @@ def photo_folder(root: Path, labels: str = "id,kind\n") -> list[str]:
 
 
 @pytest.mark.server
-def test_prepare_from_a_folder_and_what_is_refused(tmp_path: Path) -> None:
+def test_a_process_of_its_own_ends_with_a_code_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)  # it starts a server of its own
     prepare = photo_folder(tmp_path / "data")
-    store, home = tmp_path / "store", tmp_path / "home"
-    done = heml(*prepare, "--out", store, home=home)
-    assert done.returncode == 0, done.stderr
-    assert "20 training and 4 validation images" in done.stdout or "19 training" in done.stdout
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(tmp_path / "home")]
+    command += [*prepare, "--out", str(tmp_path / "store")]
+    for photo, code in ((None, 0), (b"no picture", 2)):
+        if photo:
+            (tmp_path / "data" / "images" / "03.png").write_bytes(photo)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        ended = Ended(code=done.returncode, out=done.stdout, err=done.stderr)
+        ended.refused("03.png") if code else ended.done()
+
+
+@pytest.mark.server
+def test_prepare_from_a_folder_and_what_is_refused(heml: Heml, tmp_path: Path) -> None:
+    prepare = photo_folder(tmp_path / "data")
+    store = tmp_path / "store"
+    done = heml(*prepare, "--out", store).done()
+    assert "20 training and 4 validation images" in done.out or "19 training" in done.out
     shard = shard_path(store, "train", 0).read_bytes()
 
     image = tmp_path / "data" / "images" / "03.png"
     good = image.read_bytes()
     image.write_bytes(b"no picture")
-    refused(heml(*prepare, "--out", store, home=home), "03.png")
+    heml(*prepare, "--out", store).refused("03.png")
     image.write_bytes(encode_image(np.zeros((3, 30, 30), dtype=np.uint8)))
-    refused(heml(*prepare, "--out", store, home=home), "03.png", "24", "30")
+    heml(*prepare, "--out", store).refused("03.png", "24", "30")
     image.write_bytes(good)
     mask = tmp_path / "data" / "masks" / "03.png"
     mask.write_bytes(encode_label_map(np.full((24, 24), 9, dtype=np.uint8)))
-    refused(heml(*prepare, "--out", store, home=home), "03.png", "9")
+    heml(*prepare, "--out", store).refused("03.png", "9")
     assert shard_path(store, "train", 0).read_bytes() == shard  # nothing lost
 
 
 @pytest.mark.server
-def test_prepare_refuses_wrong_labels(tmp_path: Path) -> None:
+def test_prepare_refuses_wrong_labels(heml: Heml, tmp_path: Path) -> None:
     prepare = photo_folder(tmp_path / "data")
     wrong = [*prepare[:-1], "nowhere"]
-    refused(heml(*wrong, "--out", tmp_path / "store", home=tmp_path), "nowhere", "kind")
+    heml(*wrong, "--out", tmp_path / "store").refused("nowhere", "kind")
     labels = tmp_path / "data" / "labels.csv"
     labels.write_text(labels.read_text().replace("green", "red"))
-    refused(heml(*prepare, "--out", tmp_path / "store", home=tmp_path), "label")
+    heml(*prepare, "--out", tmp_path / "store").refused("label")
 
 
 @pytest.mark.server
-def test_prepare_labels_by_a_segment(tmp_path: Path) -> None:
+def test_prepare_labels_by_a_segment(heml: Heml, tmp_path: Path) -> None:
     folder = [*photo_folder(tmp_path / "data")[:7]]
     for number in range(12):  # the corner goes from half of the photos
         label_map = np.zeros((24, 24), dtype=np.uint8)
         label_map[6:18, 6:18] = 1
         (tmp_path / "data" / "masks" / f"{number:02d}.png").write_bytes(encode_label_map(label_map))
     store, prepare = tmp_path / "store", [*folder, "--out", str(tmp_path / "store"), "--label-segment"]
-    done = heml(*prepare, "corner", home=tmp_path / "home")
-    assert done.returncode == 0, done.stderr
-    assert "reading every mask once" in done.stdout
+    done = heml(*prepare, "corner").done()
+    assert "reading every mask once" in done.out
     labels = open_store(store).columns("train", ["image_id", "label"])
     assert {name: label == "corner" for name, label in zip(labels["image_id"], labels["label"], strict=True)} == {
         name: int(name) >= 12 for name in labels["image_id"]
     }
-    refused(heml(*folder[:3], "--out", store, home=tmp_path / "home"), "labels.csv", "id and label")
-    refused(heml(*prepare, "roof", home=tmp_path / "home"), "'roof'", "ground, box, corner")
-    refused(heml(*prepare, "corner", "--label", "kind", home=tmp_path / "home"), "'kind'", "'corner'", "give one")
+    heml(*folder[:3], "--out", store).refused("labels.csv", "id and label")
+    heml(*prepare, "roof").refused("'roof'", "ground, box, corner")
+    heml(*prepare, "corner", "--label", "kind").refused("'kind'", "'corner'", "give one")
 
 
-def test_prepare_takes_one_source(tmp_path: Path) -> None:
-    refused(heml("prepare", "--out", tmp_path / "store", home=tmp_path), "--portraits")
+def test_prepare_takes_one_source(heml: Heml, tmp_path: Path) -> None:
+    heml("prepare", "--out", tmp_path / "store").refused("--portraits")
 
 
 @pytest.mark.server
-def test_train_refuses_a_tree_of_unknown_segments(tmp_path: Path, store: SegmentStore) -> None:
+def test_train_refuses_a_tree_of_unknown_segments(heml: Heml, tmp_path: Path, store: SegmentStore) -> None:
     tree = tmp_path / "tree.yaml"
     tree.write_text("tree: [body, beard]")
-    refused(heml("train", "--store", store.path, "--tree", tree, home=tmp_path), "beard", "badge")
+    heml("train", "--store", store.path, "--tree", tree).refused("beard", "badge")
 
 
 @pytest.mark.server
 def test_what_no_node_can_be_trained_with_is_said_before_any_starts(
-    tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+    heml: Heml, tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # leads nowhere; this machine's servers do not need it
     (tmp_path / "file").write_text("")
-    done = heml("train", "--store", store.path, "--out", tmp_path / "file" / "run", home=tmp_path)
-    refused(done, "cannot be written to", "--out")
-    done = heml("train", "--store", store.path, "--trunk", "resnet81", home=tmp_path)
-    refused(done, "unknown trunk 'resnet81': did you mean resnet18")
-    assert "NotReady" not in done.stdout
+    done = heml("train", "--store", store.path, "--out", tmp_path / "file" / "run")
+    done.refused("cannot be written to", "--out")
+    done = heml("train", "--store", store.path, "--trunk", "resnet81")
+    done.refused("unknown trunk 'resnet81': did you mean resnet18")
+    assert "NotReady" not in done.out
 
 
 def test_what_ctrl_c_leaves_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,13 +139,13 @@ def test_what_ctrl_c_leaves_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.server
-def test_train_refuses_a_tree_without_a_trainable_leaf(tmp_path: Path, make_store) -> None:  # type: ignore[no-untyped-def]
+def test_train_refuses_a_tree_without_a_trainable_leaf(heml: Heml, tmp_path: Path, make_store) -> None:  # type: ignore[no-untyped-def]
     store = make_store(tmp_path / "store", train=10, validation=4)
-    run = heml("train", "--store", store.path, "--trunk", "small", "--size", 16, home=tmp_path)
-    refused(run, "degenerate", "body", "8 are needed")
+    run = heml("train", "--store", store.path, "--trunk", "small", "--size", 16)
+    run.refused("degenerate", "body", "8 are needed")
 
 
-def test_explain_refuses_a_damaged_checkpoint(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
+def test_explain_refuses_a_damaged_checkpoint(heml: Heml, tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
     model = tmp_path / "model"
     shutil.copytree(grown.trained.path, model)
     node = next(node for node in grown.trained.nodes.values() if node.file)
@@ -156,37 +156,34 @@ def test_explain_refuses_a_damaged_checkpoint(tmp_path: Path, grown) -> None:  #
     (tmp_path / "a.png").write_bytes(row.image)
     (tmp_path / "m.png").write_bytes(row.mask)
     pair = ("explain", tmp_path / "a.png", tmp_path / "a.png", "--mask-a", tmp_path / "m.png")
-    run = heml(*pair, "--mask-b", tmp_path / "m.png", "--model", model, "--out", tmp_path / "out", home=tmp_path)
-    refused(run, "SHA-256")
+    run = heml(*pair, "--mask-b", tmp_path / "m.png", "--model", model, "--out", tmp_path / "out")
+    run.refused("SHA-256")
 
 
-def test_explain_without_masks_needs_a_segmenter(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
+def test_explain_without_masks_needs_a_segmenter(heml: Heml, tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "a.png").write_bytes(next(grown.store.iterate("validation")).image)
     run = heml(
-        *("explain", tmp_path / "a.png", tmp_path / "a.png", "--model", grown.trained.path, "--out", tmp_path / "out"),
-        home=tmp_path,
+        *("explain", tmp_path / "a.png", tmp_path / "a.png", "--model", grown.trained.path, "--out", tmp_path / "out")
     )
-    refused(run, "--mask-a")
+    run.refused("--mask-a")
 
 
-def test_explain_evaluate_and_export_write_what_they_say(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
+def test_explain_evaluate_and_export_write_what_they_say(heml: Heml, tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
     for name, row in zip("ab", grown.store.iterate("validation"), strict=False):
         (tmp_path / f"{name}.png").write_bytes(row.image)
         (tmp_path / f"{name}-mask.png").write_bytes(row.mask)
     out = tmp_path / "out"
-    done = heml(
+    heml(
         *("explain", tmp_path / "a.png", tmp_path / "b.png", "--model", grown.trained.path, "--out", out),
         *("--mask-a", tmp_path / "a-mask.png", "--mask-b", tmp_path / "b-mask.png"),
-        home=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
+    ).done()
     explanation = json.loads((out / "explanation.json").read_text())
     assert [node["name"] for node in explanation["nodes"]] == [node.name for node in grown.tree.nodes]
     assert (out / "index.html").is_file() and (out / "tree.png").is_file()
 
     written = tmp_path / "evaluation.json"
     run = ("evaluate", "--model", grown.trained.path, "--store", grown.store.path, "--json", written)
-    assert heml(*run, home=tmp_path).returncode == 0
+    heml(*run).done()
     nodes = json.loads(written.read_text())["nodes"]
     for name, result in grown.results.items():  # the same data, so the same figures as in training
         assert nodes[name]["precision_at_1"] == result.precision.at[1]
@@ -195,7 +192,7 @@ def test_explain_evaluate_and_export_write_what_they_say(tmp_path: Path, grown) 
     tree = tmp_path / "tree.yaml"
     tree.write_text("tree: [body, badge]")
     run = ("export", "--store", grown.store.path, "--node", "badge", "--tree", tree, "--out", tmp_path / "badges")
-    assert heml(*run, home=tmp_path).returncode == 0
+    heml(*run).done()
     shown = sum(
         any(segment["name"] == "badge" for segment in row.segments)
         for split in ("train", "validation")
@@ -204,7 +201,7 @@ def test_explain_evaluate_and_export_write_what_they_say(tmp_path: Path, grown) 
     assert len(list((tmp_path / "badges").rglob("*.png"))) == shown
 
 
-def test_explain_takes_a_table_of_pairs(tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
+def test_explain_takes_a_table_of_pairs(heml: Heml, tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
     for name, row in zip("ab", grown.store.iterate("validation"), strict=False):
         (tmp_path / f"{name}.png").write_bytes(row.image)
         (tmp_path / f"{name}-mask.png").write_bytes(row.mask)
@@ -212,39 +209,40 @@ def test_explain_takes_a_table_of_pairs(tmp_path: Path, grown) -> None:  # type:
     pair = "{}.png,{}.png,{}-mask.png,{}-mask.png\n"
     table.write_text("photo_a,photo_b,mask_a,mask_b\n" + pair.format(*"abab") + pair.format(*"bbbb"))
     run = ("explain", "--model", grown.trained.path, "--out", out)
-    done = heml(*run, "--pairs", table, home=tmp_path)
-    assert done.returncode == 0, done.stderr
-    first, second, page = done.stdout.splitlines()
+    done = heml(*run, "--pairs", table).done()
+    first, second, page = done.out.splitlines()
     assert first.startswith("001  similarity 0.") and second.startswith("002  similarity 1.000; closer than ")
     assert page == f"page: {out / 'index.html'}"
     assert sorted(path.name for path in out.iterdir()) == ["001", "002", "index.html"]
     table.write_text(table.read_text() + "gone.png,a.png,,\n")
-    refused(heml(*run, "--pairs", table, home=tmp_path), "pairs.csv, line 4", "gone.png")
+    heml(*run, "--pairs", table).refused("pairs.csv, line 4", "gone.png")
     for wrong in ((), (tmp_path / "a.png",), (tmp_path / "a.png", tmp_path / "b.png", "--pairs", table)):
-        refused(heml(*run, *wrong, home=tmp_path), "two photos", "--pairs FILE.csv")
+        heml(*run, *wrong).refused("two photos", "--pairs FILE.csv")
 
 
-def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
-    refused(heml("export", "--store", tmp_path, "--node", "x", "--out", tmp_path / "o", home=tmp_path), "heml prepare")
+def test_a_folder_that_is_no_store_is_refused(heml: Heml, tmp_path: Path) -> None:
+    heml("export", "--store", tmp_path, "--node", "x", "--out", tmp_path / "o").refused("heml prepare")
 
 
 @pytest.mark.server
-def test_a_store_of_another_version_is_refused(tmp_path: Path, make_store, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_store_of_another_version_is_refused(
+    heml: Heml, tmp_path: Path, make_store, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     with monkeypatch.context() as patch:
         for module in ("store", "shard_header"):
             patch.setattr(f"tasks.segments.{module}.STORE_VERSION", 99)
         make_store(tmp_path / "store", train=20, validation=8)
     for command in (("train",), ("export", "--node", "body", "--out", tmp_path / "out")):
-        run = heml(*command, "--store", tmp_path / "store", home=tmp_path)
-        refused(run, "99", "version", "heml prepare")
+        run = heml(*command, "--store", tmp_path / "store")
+        run.refused("99", "version", "heml prepare")
 
 
 @pytest.mark.parametrize("engine", ["threads", "local"])
 def test_no_prefect_server_is_said(
-    engine: str, tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch
+    heml: Heml, engine: str, tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    refused(heml("train", "--store", store.path, home=tmp_path, engine=engine), "Prefect server", "heml up")
+    heml("train", "--store", store.path, engine=engine).refused("Prefect server", "heml up")
 
 
 def test_a_server_that_dies_is_no_wrong_input(

@@ -1,8 +1,6 @@
 """Photos labelled by what there is most of, split by label, and CUB-200-2011's folders, at the command line."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,19 +10,9 @@ from PIL import Image
 
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.store import open_store
+from tests.flows.command_line import Heml
 
 NAMES = ("void", "grass", "sky", "road", "water", "cow")
-
-
-def heml(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(home), "--engine", "threads"]
-    return subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False)
-
-
-def refused(done: subprocess.CompletedProcess[str], *says: str) -> None:
-    assert done.returncode == 2, done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert all(word in done.stderr for word in says), done.stderr
 
 
 def scenes(root: Path) -> list[str]:
@@ -45,27 +33,24 @@ def scenes(root: Path) -> list[str]:
 
 
 @pytest.mark.server
-def test_prepare_labels_by_what_there_is_most_of_and_splits_the_labels(tmp_path: Path) -> None:
+def test_prepare_labels_by_what_there_is_most_of_and_splits_the_labels(heml: Heml, tmp_path: Path) -> None:
     prepare = scenes(tmp_path / "data")
     run = (*prepare, "--least-photos", 3, "--split-by-label", "--val", 0.5, "--out", tmp_path / "store")
-    done = heml(*run, home=tmp_path / "home")
-    assert done.returncode == 0, done.stderr
-    assert "reading every mask once: the label is the class with the most pixels" in done.stdout
-    assert "left out 2 photos, of labels with fewer than 3: cow 2" in done.stdout
+    done = heml(*run).done()
+    assert "reading every mask once: the label is the class with the most pixels" in done.out
+    assert "left out 2 photos, of labels with fewer than 3: cow 2" in done.out
     store = open_store(tmp_path / "store")
     train, validation = (Counter(store.columns(split, ["label"])["label"]) for split in ("train", "validation"))
     assert len(train) == len(validation) == 2 and not train & validation
     assert train + validation == dict.fromkeys(NAMES[1:5], 3)
 
-    refused(heml(*prepare, "--out", tmp_path / "other", home=tmp_path / "home"), "in 10 photos of data", "grass in 3")
-    refused(
-        heml(*run, "--not-label", "hill", home=tmp_path / "home"), "no segment 'hill' to leave out", "void, grass, sky"
-    )
-    refused(heml(*run, "--least-photos", 0, home=tmp_path / "home"), "least_photos", "greater than or equal to 2")
+    heml(*prepare, "--out", tmp_path / "other").refused("in 10 photos of data", "grass in 3")
+    heml(*run, "--not-label", "hill").refused("no segment 'hill' to leave out", "void, grass, sky")
+    heml(*run, "--least-photos", 0).refused("least_photos", "greater than or equal to 2")
 
 
 @pytest.mark.server
-def test_prepare_takes_cub_s_folder(tmp_path: Path) -> None:
+def test_prepare_takes_cub_s_folder(heml: Heml, tmp_path: Path) -> None:
     root, photos = tmp_path / "CUB_200_2011", []
     classes = [f"{number:03d}.Bird" for number in range(1, 5)]
     for name in classes:
@@ -80,30 +65,27 @@ def test_prepare_takes_cub_s_folder(tmp_path: Path) -> None:
     (root / "image_class_labels.txt").write_text("".join(f"{i} {int(path[:3])}\n" for i, path in enumerate(photos)))
     (root / "classes.txt").write_text("".join(f"{int(name[:3])} {name}\n" for name in classes))
     (root / "train_test_split.txt").write_text("".join(f"{i} {int(i % 3 > 0)}\n" for i in range(len(photos))))
-    done = heml("prepare", "--cub", root, "--out", tmp_path / "halves", home=tmp_path / "home")
-    assert done.returncode == 0, done.stderr
+    done = heml("prepare", "--cub", root, "--out", tmp_path / "halves").done()
     store = open_store(tmp_path / "halves")
     assert set(store.columns("train", ["label"])["label"]) == set(classes[:2])
-    done = heml("prepare", "--cub", root, "--own-split", "--out", tmp_path / "own", home=tmp_path / "home")
-    assert "8 training and 4 validation images" in done.stdout, done.stderr
-    refused(
-        heml("prepare", "--cub", root, "--label-dominant", "--out", tmp_path / "x", home=tmp_path / "home"),
-        "cub.label_dominant",
-        "not permitted",
+    done = heml("prepare", "--cub", root, "--own-split", "--out", tmp_path / "own").done()
+    assert "8 training and 4 validation images" in done.out, done.err
+    heml("prepare", "--cub", root, "--label-dominant", "--out", tmp_path / "x").refused(
+        "cub.label_dominant", "not permitted"
     )
 
 
-def test_cub_is_a_source_of_its_own(tmp_path: Path) -> None:
+def test_cub_is_a_source_of_its_own(heml: Heml, tmp_path: Path) -> None:
     run = ("prepare", "--cub", tmp_path, "--images", tmp_path, "--out", tmp_path / "store")
-    refused(heml(*run, home=tmp_path), "one source of photos", "--cub FOLDER")
+    heml(*run).refused("one source of photos", "--cub FOLDER")
 
 
 @pytest.mark.server
 @pytest.mark.parametrize(
     ("source", "asked"), [("--portraits", "--label-dominant"), ("--portraits", "--label"), ("--cub", "--group")]
 )
-def test_what_a_source_does_not_take_is_refused(tmp_path: Path, source: str, asked: str) -> None:
+def test_what_a_source_does_not_take_is_refused(heml: Heml, tmp_path: Path, source: str, asked: str) -> None:
     value = [] if asked == "--label-dominant" else ["x"]
     given = "40" if source == "--portraits" else str(tmp_path)
-    done = heml("prepare", source, given, asked, *value, "--out", tmp_path / "store", home=tmp_path / "home")
-    refused(done, asked.removeprefix("--").replace("-", "_"))
+    done = heml("prepare", source, given, asked, *value, "--out", tmp_path / "store")
+    done.refused(asked.removeprefix("--").replace("-", "_"))

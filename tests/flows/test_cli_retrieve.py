@@ -1,21 +1,21 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-
-def retrieve(grown: Any, tmp_path: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(tmp_path / "home"), "retrieve"]
-    given = ("--model", grown.trained.path, "--store", grown.store.path, "--out", tmp_path / "out", *arguments)
-    return subprocess.run([*command, *map(str, given)], capture_output=True, text=True, timeout=300, check=False)
+from tests.flows.command_line import Heml
 
 
-def test_it_writes_what_it_says_of_the_root_by_default(grown: Any, tmp_path: Path) -> None:
-    done = retrieve(grown, tmp_path, "--ways", 2, "--queries", 3, "--episodes", 10, "--seed", 1)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def retrieve(heml: Heml, grown: Any, tmp_path: Path) -> Heml:
+    """Judges retrieval with the trained tree of the drawings, in the folder `out`."""
+    given = ("--model", grown.trained.path, "--store", grown.store.path, "--out", tmp_path / "out")
+    return lambda *arguments: heml("retrieve", *given, *arguments)
+
+
+def test_it_writes_what_it_says_of_the_root_by_default(retrieve: Heml, grown: Any, tmp_path: Path) -> None:
+    done = retrieve("--ways", 2, "--queries", 3, "--episodes", 10, "--seed", 1).done()
     written = json.loads((tmp_path / "out/retrieval.json").read_text(encoding="utf-8"))
     assert written["node"] == "root"
     # One nearest neighbour is right or not: Recall@1 is the P@1 of training.
@@ -23,14 +23,13 @@ def test_it_writes_what_it_says_of_the_root_by_default(grown: Any, tmp_path: Pat
     assert [few["options"]["shots"] for few in written["few_shot"]] == [1, 5]
     assert all(few["options"]["episodes"] == 10 and few["options"]["seed"] == 1 for few in written["few_shot"])
     for name in ("retrieval.json", "retrieval.md", *written["sheets"]):
-        assert (tmp_path / "out" / name).is_file() and str(tmp_path / "out" / name) in done.stdout
+        assert (tmp_path / "out" / name).is_file() and str(tmp_path / "out" / name) in done.out
     for line in ("Recall@8", "mAP@R", "2-way 5-shot accuracy"):
-        assert line in done.stdout
+        assert line in done.out
 
 
-def test_a_node_may_be_named_and_few_shot_left_out(grown: Any, tmp_path: Path) -> None:
-    done = retrieve(grown, tmp_path, "--node", "badge", "--episodes", 0)
-    assert done.returncode == 0, done.stderr
+def test_a_node_may_be_named_and_few_shot_left_out(retrieve: Heml, tmp_path: Path) -> None:
+    retrieve("--node", "badge", "--episodes", 0).done()
     written = json.loads((tmp_path / "out/retrieval.json").read_text(encoding="utf-8"))
     assert (written["node"], written["few_shot"]) == ("badge", [])
 
@@ -44,9 +43,7 @@ def test_a_node_may_be_named_and_few_shot_left_out(grown: Any, tmp_path: Path) -
     ],
 )
 def test_wrong_input_is_one_line(
-    arguments: tuple[object, ...], says: tuple[str, ...], grown: Any, tmp_path: Path
+    arguments: tuple[object, ...], says: tuple[str, ...], retrieve: Heml, tmp_path: Path
 ) -> None:
-    done = retrieve(grown, tmp_path, *arguments)
-    assert done.returncode == 2, done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1 and all(words in done.stderr for words in says), done.stderr
+    retrieve(*arguments).refused(*says)
     assert not (tmp_path / "out").exists()

@@ -5,19 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from flows.cli import app
-from tasks.errors import InputError
 from tasks.segments.store import Row, SegmentStore
+from tests.flows.command_line import Heml
 
 
 @pytest.fixture
-def files(grown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(grown: Any, tmp_path: Path) -> Path:
     """A folder with the drawings' store, a photo that is in it, and the photo's mask."""
-    # The command sets these in the environment: put back what was there.
-    for name in ("HEML_HOME", "HEML_DEVICE", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"):
-        monkeypatch.setenv(name, {"HEML_HOME": str(tmp_path / "home"), "HEML_DEVICE": "cpu"}.get(name, "CRITICAL"))
     shutil.copytree(grown.store.path, tmp_path / "store")
     row = list(grown.store.iterate("validation"))[1]
     (tmp_path / "a.png").write_bytes(row.image)
@@ -25,22 +20,18 @@ def files(grown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def heml_search(grown: Any, files: Path, *given: str) -> Result:
-    shared = ["--model", str(grown.trained.path), "--store", str(files / "store"), "--out", str(files / "out")]
-    return CliRunner().invoke(app, ["search", str(files / "a.png"), *shared, *given])
+@pytest.fixture
+def search(heml: Heml, grown: Any, files: Path) -> Heml:
+    """Asks for the photo in `files` with the trained tree of the drawings."""
+    shared = ("--model", grown.trained.path, "--store", files / "store", "--out", files / "out")
+    return lambda *given: heml("search", files / "a.png", *shared, *given)
 
 
-def refused(done: Result, said: str) -> None:
-    assert isinstance(done.exception, InputError), done.output
-    assert said in str(done.exception)
-
-
-def test_the_nearest_photos_are_told_and_drawn(grown: Any, files: Path) -> None:
+def test_the_nearest_photos_are_told_and_drawn(search: Heml, files: Path) -> None:
     mask = ("--mask", str(files / "mask.png"))
-    done = heml_search(grown, files, *mask, "--node", "badge", "--top", "3")
-    assert done.exit_code == 0, done.output
+    done = search(*mask, "--node", "badge", "--top", "3").done()
     written = json.loads((files / "out" / "search.json").read_text())
-    lines = done.output.splitlines()
+    lines = done.out.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["1", "2", "3"]
     assert [line.split()[2:] for line in lines[:3]] == [
         [found["image_id"], found["label"]] for found in written["found"]
@@ -51,33 +42,31 @@ def test_the_nearest_photos_are_told_and_drawn(grown: Any, files: Path) -> None:
     assert written["left_out"] == ["validation-001"]
 
     for decision, distance in (("own", "squared_euclidean"), ("composed", "composed")):
-        done = heml_search(grown, files, *mask, "--node", "root", "--decision", decision)
-        assert done.exit_code == 0, done.output
+        done = search(*mask, "--node", "root", "--decision", decision).done()
         written = json.loads((files / "out" / "search.json").read_text())
         assert (written["decision"], written["distance"], len(written["found"])) == (decision, distance, 12)
 
 
-def test_wrong_input_is_refused(grown: Any, files: Path) -> None:
+def test_wrong_input_is_refused(search: Heml, files: Path) -> None:
     mask = ("--mask", str(files / "mask.png"))
-    refused(heml_search(grown, files, *mask, "--node", "beard"), "it has: body, badge, figure, spot, root")
-    refused(heml_search(grown, files, *mask, "--node", "spot"), "8 are needed")
-    refused(heml_search(grown, files, "--node", "badge"), "give --mask")
-    refused(heml_search(grown, files, *mask, "--node", "badge", "--decision", "both"), "own, composed, auto")
-    refused(heml_search(grown, files, *mask, "--node", "badge", "--decision", "composed"), "--decision own")
-    refused(heml_search(grown, files, *mask, "--node", "badge", "--top", "0"), "1 to 500")
-    refused(heml_search(grown, files, *mask, "--node", "badge", "--store", str(files)), "heml prepare")
-    refused(heml_search(grown, files, *mask, "--node", "badge", "--model", str(files)), "not a trained tree")
+    search(*mask, "--node", "beard").refused("it has: body, badge, figure, spot, root")
+    search(*mask, "--node", "spot").refused("8 are needed")
+    search("--node", "badge").refused("give --mask")
+    search(*mask, "--node", "badge", "--decision", "both").refused("own, composed, auto")
+    search(*mask, "--node", "badge", "--decision", "composed").refused("--decision own")
+    search(*mask, "--node", "badge", "--top", "0").refused("1 to 500")
+    search(*mask, "--node", "badge", "--store", str(files)).refused("heml prepare")
+    search(*mask, "--node", "badge", "--model", str(files)).refused("not a trained tree")
     assert not (files / "out").exists()
 
 
-def test_names_cannot_command_the_terminal(grown: Any, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_cannot_command_the_terminal(search: Heml, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = SegmentStore.at
 
     def renamed(store: SegmentStore, numbers: list[int]) -> list[Row]:
         return [replace(row, image_id="\x1b[2J<b>$x$", label="a\nb") for row in at(store, numbers)]
 
     monkeypatch.setattr(SegmentStore, "at", renamed)
-    done = heml_search(grown, files, "--mask", str(files / "mask.png"), "--node", "badge", "--top", "2")
-    assert done.exit_code == 0, done.output
-    assert "\x1b" not in done.output
-    assert "[2J<b>$x$  a b" in done.output
+    done = search("--mask", str(files / "mask.png"), "--node", "badge", "--top", "2").done()
+    assert "\x1b" not in done.out
+    assert "[2J<b>$x$  a b" in done.out
