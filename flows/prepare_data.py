@@ -117,7 +117,7 @@ def _say_left_out(photos: dict[str, int], fewest: int) -> None:
 
 
 def _collect(futures: list[PrefectFuture[Any]]) -> list[dict[str, Any]]:
-    """Wait for every shard, also after one failed: what can be made is made, and the first cause is raised."""
+    """Wait for every shard, also after one failed: what can be made is made, and each cause is told."""
     shards, failed = [], []
     for number, future in enumerate(futures, start=1):
         future.wait()
@@ -127,6 +127,11 @@ def _collect(futures: list[PrefectFuture[Any]]) -> list[dict[str, Any]]:
         shards.append(future.result())
         done = "made" if shards[-1]["made"] else "there"
         say("[{}/{}] {split} shard {part}: {rows} images, ".format(number, len(futures), **shards[-1]) + done)
-    for future in failed:
-        future.result(raise_on_failure=True)
+    for future in failed[1:]:
+        try:
+            future.result()
+        except InputError as error:
+            say(str(error))
+    if failed:
+        failed[0].result()
     return shards

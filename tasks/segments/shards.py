@@ -24,6 +24,7 @@ from tasks.segments.store import Row, describe_segments, shard_path, write_shard
 
 PHOTOS_A_SHARD = 250
 PHOTOS_A_BATCH = 16  # segmented at once
+WRONG_NAMED = 10  # photos of a shard whose faults an error tells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,19 +109,19 @@ def make_shard(
         notes: facts about the data for the shard's header.
 
     Raises:
-        InputError: a photo cannot be read, its mask does not fit, or it has none and there is no segmenter. The shard
-            that was there before is untouched.
+        InputError: a photo cannot be read, its mask does not fit, or it has none and there is no segmenter; all such
+            photos of the shard are told at once. The shard that was there before is untouched.
     """
-    rows = []
+    rows, wrong = [], list[str]()
     for start in range(0, len(plan.items), PHOTOS_A_BATCH):
-        items = plan.items[start : start + PHOTOS_A_BATCH]
-        photos = [source.load(item) for item in items]
+        items, photos = _load(source, plan.items[start : start + PHOTOS_A_BATCH], wrong)
         label_maps = _label_maps(items, photos, classes, segmenter)
         for item, photo, label_map in zip(items, photos, label_maps, strict=True):
             try:
                 segments = describe_segments(label_map, classes)
             except InputError as error:
-                raise InputError(f"{photo.path}: {error}") from None
+                wrong.append(f"{photo.path}: {error}")
+                continue
             rows.append(
                 Row(
                     image_id=item.image_id,
@@ -133,6 +134,9 @@ def make_shard(
                     segments=segments,
                 )
             )
+    if wrong:
+        more = f"; and {len(wrong) - WRONG_NAMED} more photos" if len(wrong) > WRONG_NAMED else ""
+        raise InputError("; ".join(wrong[:WRONG_NAMED]) + more)
     return write_shard(
         store,
         plan.split,
@@ -144,6 +148,19 @@ def make_shard(
         parts=plan.parts,
         notes=notes,
     )
+
+
+def _load(source: Source, items: Sequence[Item], wrong: list[str]) -> tuple[list[Item], list[Photo]]:
+    """The photos that can be read, and their items; of the others the reason is added to ``wrong``."""
+    readable, photos = [], []
+    for item in items:
+        try:
+            photos.append(source.load(item))
+        except InputError as error:
+            wrong.append(str(error))
+            continue
+        readable.append(item)
+    return readable, photos
 
 
 def _label_maps(

@@ -74,6 +74,23 @@ def test_prepare_from_a_folder_and_what_is_refused(heml: Heml, tmp_path: Path) -
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("a_shard", [8, 250], ids=["in three shards", "in one"])
+def test_every_wrong_photo_is_told_at_once(
+    a_shard: int, heml: Heml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.segments.shards.PHOTOS_A_SHARD", a_shard)
+    prepare = photo_folder(tmp_path / "data")
+    for number in (0, 2):
+        (tmp_path / "data" / "images" / f"{number:02d}.png").write_bytes(b"no picture")
+        unknown = encode_label_map(np.full((24, 24), number + 9, dtype=np.uint8))
+        (tmp_path / "data" / "masks" / f"{number + 1:02d}.png").write_bytes(unknown)
+    ended = heml(*prepare, "--out", tmp_path / "store").refused(".png")
+    told = ended.out + ended.err
+    assert all(f"{number:02d}.png" in told for number in range(4)), told
+    assert all(f"has the class id {number}" in told for number in (9, 11)), told
+
+
+@pytest.mark.server
 def test_prepare_refuses_wrong_labels(heml: Heml, tmp_path: Path) -> None:
     prepare = photo_folder(tmp_path / "data")
     wrong = [*prepare[:-1], "nowhere"]
