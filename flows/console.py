@@ -15,5 +15,9 @@ def say(line: str) -> None:
     """Tell one line, plain text; call it from within a flow run."""
     get_run_logger().info(line)
     if at_terminal.get():
-        # Names in it come from data, and may not command the terminal.
-        console.print("\n".join(map(printable, line.split("\n"))), markup=False)
+        show(line)
+
+
+def show(line: str) -> None:
+    """Write a line to the terminal; names in it come from data, and may not command it."""
+    console.print("\n".join(map(printable, line.split("\n"))), markup=False)

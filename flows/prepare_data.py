@@ -8,6 +8,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.console import say
+from flows.follow import follow
 from flows.parameters import PrepareParameters
 from flows.photo_sources import Labelled
 from infra.outage import outlive_outages
@@ -57,7 +58,7 @@ def _prepared(parameters: PrepareParameters, settings: Settings) -> dict[str, An
     if parameters.fit_segmenter:
         say("training a SegFormer on the photos that have masks")
         with training_resources(settings):
-            notes = fit_source_segmenter.submit(source, _options(parameters, settings), 0, str(segmenter)).result()
+            notes = follow(fit_source_segmenter.submit(source, _options(parameters, settings), 0, str(segmenter)))
         say(f"segmenter: mean IoU {notes['segmenter_miou']:.3f} on photos held out")
     elif parameters.segmenter:
         with ordinary_resources(settings):

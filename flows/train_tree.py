@@ -23,6 +23,7 @@ from infra.settings import Settings, load_settings
 from infra.stopping import StoppableThreads
 from infra.tracking import open_tracker
 from tasks.errors import InputError
+from tasks.metric.evaluation import precision_by_chance
 from tasks.metric.model import build_model
 from tasks.metric.node_options import pixel_share
 from tasks.metric.node_result import NodeResult
@@ -64,7 +65,8 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
         _check_writable(parameters.out)
     run = training_run(store, tree, options, settings)
     done = finished_nodes(tree, store, options, settings.nodes)
-    say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before")
+    chance = precision_by_chance(store.labels["validation"]) or 0.0
+    say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before; P@1 by chance {chance:.3f}")
     if len(done) == len(tree.nodes):
         out = _out(parameters, settings, store, done[tree.root.name])
         if earlier := earlier_outcome(out, run_digest(parameters, settings, store, tree, done), settings):

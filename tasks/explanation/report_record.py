@@ -73,6 +73,7 @@ class TreeReport:
         digest: digest of the segment store.
         images: split to its number of images.
         label_counts: label to the number of its images in every split.
+        chance: P@K of random neighbours among all validation images, for any K.
         nodes: children before parents; the last one is the root.
         segmenter_iou: class to its intersection over union against known masks, in [0, 1]; None where the masks are
             given and no segmenter made them.
@@ -87,6 +88,7 @@ class TreeReport:
     digest: str
     images: Mapping[str, int]
     label_counts: Mapping[str, Mapping[str, int]]
+    chance: float | None
     nodes: tuple[NodeReport, ...]
     segmenter_iou: Mapping[str, float | None] | None = None
     r_squared: float | None = None

@@ -10,7 +10,7 @@ from tasks.explanation.node_sheet import sample_pictures
 from tasks.explanation.report_record import NodeReport, Score, TreeReport
 from tasks.metric.controls import Controlled
 from tasks.metric.decision import TreeDecision
-from tasks.metric.evaluation import Precision
+from tasks.metric.evaluation import Precision, precision_by_chance
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import split_view
@@ -73,6 +73,7 @@ def tree_report(
         digest=store.digest,
         images={split: store.rows(split) for split in SPLITS},
         label_counts=_label_counts(store),
+        chance=precision_by_chance(store.labels["validation"]),
         nodes=tuple(nodes),
         segmenter_iou=store.notes.get("segmenter_iou"),
         r_squared=additive.r_squared if additive else None,

@@ -1,6 +1,7 @@
 """A node's figures: P@1, P@2 and P@8 with intervals by its own distance, and the distances that pairs have there."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,19 @@ def evaluate(embeddings: Tensor, labels: Tensor, own_distance: OwnDistance, *, i
     if len(embeddings) <= min(KS):
         return Precision.none(len(embeddings))
     return evaluate_by(OWN_DISTANCES_TO[own_distance](embeddings), embeddings, labels, intervals=intervals)
+
+
+def precision_by_chance(labels: Sequence[str]) -> float | None:
+    """What any K gives with neighbours in random order: the share of pairs of images that have one label (our reading).
+
+    Args:
+        labels: of n images.
+
+    Returns:
+        In [0, 1]; None for fewer than two images.
+    """
+    n = len(labels)
+    return sum(count * (count - 1) for count in Counter(labels).values()) / (n * (n - 1)) if n > 1 else None
 
 
 def evaluate_by(distance: DistanceTo, vectors: Tensor, labels: Tensor, *, intervals: bool = True) -> Precision:

@@ -57,6 +57,7 @@ def report(leaves: int = 8) -> TreeReport:
         digest="0123abcd",
         images={"train": 80, "validation": 40},
         label_counts={"man": {"train": 30, "validation": 15}, EVIL: {"train": 50, "validation": 25}},
+        chance=0.5192,
         nodes=tuple(nodes),
         segmenter_iou={"hair": 0.9, "nose": 0.7, "hat": None},
         r_squared=0.62,
@@ -103,6 +104,7 @@ def test_what_the_page_says(tmp_path: Path, parse: Any) -> None:
     text = parse(tmp_path / "report.html").text
     assert f"label is a function of one segment: {EVIL}" in text
     assert "0.500 95 %: 0.460 to 0.530" in text
+    assert "0.519 is chance" in text and "Random neighbours reach 0.519" in text
     assert "rank correlation 0.71, 780 pairs" in text
     assert "mean IoU 0.80" in text
     assert "Its P@1 is below its child's, 2-1." in text

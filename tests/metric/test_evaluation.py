@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from tasks.metric import evaluation, precision
 from tasks.metric.distances import OwnDistance
-from tasks.metric.evaluation import KS, QUANTILES, Precision, distance_quantiles, evaluate, percentile
+from tasks.metric.evaluation import (
+    KS,
+    QUANTILES,
+    Precision,
+    distance_quantiles,
+    evaluate,
+    percentile,
+    precision_by_chance,
+)
 
 
 def embeddings(n: int, d: int = 4, seed: int = 0) -> torch.Tensor:
@@ -62,6 +70,14 @@ def test_p_at_k_is_none_where_there_are_k_images_or_fewer(n: int, known: list[in
     assert got.n == n
     assert {k: value for k, value in got.at.items() if value is not None} == dict.fromkeys(known, 1.0)
     assert [k for k, interval in got.intervals.items() if interval is not None] == known
+
+
+@pytest.mark.parametrize("labels", ["aaabbbbbbc", "ab", "aaaa"])
+def test_chance_is_what_embeddings_that_are_all_alike_reach(labels: str) -> None:
+    numbers = torch.tensor([ord(label) for label in labels])
+    alike = evaluate(torch.ones(len(labels), 4), numbers, "squared_euclidean").at  # ties count by expectation
+    assert [alike[1]] == pytest.approx([precision_by_chance(labels)])
+    assert precision_by_chance(labels[:1]) is None
 
 
 def test_figures_have_the_names_that_tracking_shows() -> None:
