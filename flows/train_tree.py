@@ -16,7 +16,7 @@ from flows.node_fields import node_fields
 from flows.parameters import TrainParameters
 from flows.tracked_run import tracked_run
 from flows.trainings import Future, Training, Trainings
-from flows.trees import resolve_tree
+from flows.trees import AUTO, fitting_presets, resolve_tree
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner
 from infra.settings import Settings, load_settings
@@ -66,6 +66,8 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     run = training_run(store, tree, options, settings)
     done = finished_nodes(tree, store, options, settings.nodes)
     chance = precision_by_chance(store.labels["validation"]) or 0.0
+    for name, preset in fitting_presets(store).items() if parameters.tree == AUTO else ():
+        say(f"the classes fit a preset as well: --tree {name}, {len(preset.nodes)} nodes instead of {len(tree.nodes)}")
     say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before; P@1 by chance {chance:.3f}")
     if len(done) == len(tree.nodes):
         out = _out(parameters, settings, store, done[tree.root.name])

@@ -25,6 +25,14 @@ def preset_tree(name: str) -> SegmentTree:
     return parse_tree(yaml.safe_load(text), where=f"the preset {name}")
 
 
+def fitting_presets(store: SegmentStore) -> dict[str, SegmentTree]:
+    """The presets all of whose classes a store has, by name."""
+    have = set(store.classes.values())
+    trees = {name: preset_tree(name) for name in preset_names()}
+    needs = {name: {part for leaf in tree.leaves for part in leaf.classes or ()} for name, tree in trees.items()}
+    return {name: tree for name, tree in trees.items() if needs[name] <= have}
+
+
 def resolve_tree(name: str, store: SegmentStore) -> SegmentTree:
     """The tree of that name for a store.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.trees import preset_names, resolve_tree
+from flows.trees import fitting_presets, preset_names, resolve_tree
 from tasks.errors import InputError
 from tasks.segments.class_names import class_table_names, read_class_names
 from tasks.segments.store import SegmentStore
@@ -47,6 +47,12 @@ def test_a_study_s_tree_fits_its_class_table(name: str) -> None:
 
 def test_auto_pairs_all_classes_but_the_background(store: SegmentStore) -> None:
     assert [leaf.name for leaf in resolve_tree("auto", store).leaves] == ["body", "badge", "spot"]
+
+
+def test_presets_fit_a_store_that_has_their_classes_and_others() -> None:
+    leaves = [name for pair in list(PAIRS.values())[:8] for name in pair.split()]
+    assert list(fitting_presets(Classes(*leaves, "mouth"))) == ["celeba"]  # type: ignore[arg-type]
+    assert fitting_presets(Classes(*leaves[1:], "mouth")) == {}  # type: ignore[arg-type]
 
 
 def test_an_unknown_tree_lists_the_presets(store: SegmentStore) -> None:
