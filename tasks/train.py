@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.client.schemas import State
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from infra.processes import locked
 from infra.stopping import stop_signal
@@ -78,6 +78,21 @@ def train_beside(
 
 
 def _tracked(
+    subject: Subject,
+    run: TrainingRun,
+    store: SegmentStore,
+    children: list[NodeResult],
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> State[dict[str, Any]] | dict[str, Any]:
+    """The result; where nobody waits for it any more, the state *Cancelled*: nothing failed."""
+    try:
+        return _taken_or_trained(subject, run, store, children, params, tags)
+    except Stopped as stopped:
+        return Cancelled(message=str(stopped))
+
+
+def _taken_or_trained(
     subject: Subject,
     run: TrainingRun,
     store: SegmentStore,

@@ -1,5 +1,6 @@
 """The tree as a Prefect flow: trained once, cached after, and only what changed is trained again."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterState,
     TaskRunFilterStateName,
 )
+from prefect.exceptions import CancelledRun
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.parameters import TrainParameters
@@ -146,9 +148,33 @@ def test_a_failed_node_says_why_and_those_that_never_ran_have_their_names(
     assert (badge.info.status, badge.data.tags["status"]) == ("FAILED", "failed")
     assert badge.data.tags["reason"] == "there is no room for the sheet: make some"
     flow_run = next(found for found in runs if "node" not in found.data.tags).data.tags["prefect.flow_run_id"]
+    assert task_runs(flow_run, "NotReady") == ["body+badge", "root"]
+
+
+@pytest.mark.server
+def test_what_nobody_waits_for_is_cancelled_not_failed(
+    prefect_server: str, store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.train.stop_signal", lambda: lambda: True)
+    monkeypatch.setenv("HEML_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HEML_ENGINE", "threads")
+    monkeypatch.setenv("HEML_DEVICE", "cpu")
+    tree = tmp_path / "tree.yaml"
+    tree.write_text("tree: [body, badge]\n")
+    with pytest.raises(CancelledRun, match="was stopped in epoch"):
+        run(store, tree, options)
+    client = MlflowClient(load_settings().tracking_uri)
+    runs = client.search_runs([client.get_experiment_by_name("drawings").experiment_id])
+    flow_run = next(found for found in runs if "node" not in found.data.tags).data.tags["prefect.flow_run_id"]
+    assert (task_runs(flow_run, "Cancelled"), task_runs(flow_run, "Failed")) == (["badge", "body"], [])
+    assert {found.info.status for found in runs if "node" in found.data.tags} == {"KILLED"}
+
+
+def task_runs(flow_run: str, state: str) -> list[str]:
+    """Names of a flow run's task runs in a state, without the number that Prefect adds to those that never ran."""
     with get_client(sync_client=True) as api:
-        waited = api.read_task_runs(
+        found = api.read_task_runs(
             flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run)])),
-            task_run_filter=TaskRunFilter(state=TaskRunFilterState(name=TaskRunFilterStateName(any_=["NotReady"]))),
+            task_run_filter=TaskRunFilter(state=TaskRunFilterState(name=TaskRunFilterStateName(any_=[state]))),
         )
-    assert sorted(found.name.rsplit("-", 1)[0] for found in waited) == ["body+badge", "root"]
+    return sorted(re.sub(r"-\w{3}$", "", each.name) for each in found)
