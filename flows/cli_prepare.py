@@ -46,7 +46,7 @@ def prepare(
     ] = None,
     group: Annotated[str | None, typer.Option(help="a protected attribute's column")] = None,
     segmenter: Annotated[str | None, typer.Option(help="SegFormer by name or folder, for photos without masks")] = None,
-    fit_segmenter: Annotated[bool, typer.Option(help="train one on the photos that have masks")] = False,
+    fit_segmenter: Annotated[bool, typer.Option(help="train one, or that one, on the photos with masks")] = False,
     segmenter_epochs: Annotated[int, typer.Option(help="of its training")] = 20,
     cub: Annotated[Path | None, typer.Option(help="folder of CUB-200-2011 as it is unpacked")] = None,
     by_class: Annotated[

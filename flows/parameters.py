@@ -32,7 +32,7 @@ class PrepareParameters(Parameters):
     segmenter: Annotated[str | None, Field(description="a SegFormer by name or folder, for photos without masks")] = (
         None
     )
-    fit_segmenter: Annotated[bool, Field(description="train a SegFormer on the photos that have masks")] = False
+    fit_segmenter: Annotated[bool, Field(description="train one, or that one, on the photos with masks")] = False
     segmenter_epochs: Annotated[int, Field(gt=0, description="passes over those photos")] = 20
     segmenter_size: Annotated[int, Field(ge=32, description="longer side that it sees, pixels")] = 128
 

@@ -1,6 +1,7 @@
 """Photos to a segment store: segmenter where one is needed, then the shards, each a task of its own."""
 
 import shutil
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow
@@ -24,6 +25,8 @@ from tasks.segments.shards import plan_shards, shard_is_made
 from tasks.segments.source import SPLITS
 from tasks.segments.source_segmenter import is_fitted
 from tasks.segments.store import open_store, shard_path
+
+FINE_TUNING_RATE = 1e-4  # of a published segmenter's weights
 
 
 @flow(name="prepare-data", flow_run_name="prepare {parameters.out.name}", task_runner=task_runner(load_settings()))
@@ -56,9 +59,12 @@ def _prepared(parameters: PrepareParameters, settings: Settings) -> dict[str, An
     classes, segmenter = source.classes(), store / "segmenter"
     notes: dict[str, Any] = {}
     if parameters.fit_segmenter:
-        say("training a SegFormer on the photos that have masks")
+        start = f"{parameters.segmenter} on" if parameters.segmenter else "a SegFormer on"
+        say(f"training {start} the photos that have masks")
         with training_resources(settings):
-            notes = follow(fit_source_segmenter.submit(source, _options(parameters, settings), 0, str(segmenter)))
+            notes = follow(
+                fit_source_segmenter.submit(source, segmenter_options(parameters, settings), 0, str(segmenter))
+            )
         say(f"segmenter: mean IoU {notes['segmenter_miou']:.3f} on photos held out")
     elif parameters.segmenter:
         with ordinary_resources(settings):
@@ -94,7 +100,7 @@ def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRun
         InputError: the source's description is wrong.
     """
     source, store = parameters.photos.source(), parameters.out.resolve()
-    options, segmenter_folder = _options(parameters, settings), store / "segmenter"
+    options, segmenter_folder = segmenter_options(parameters, settings), store / "segmenter"
     if parameters.segmenter or (parameters.fit_segmenter and not is_fitted(source, options, 0, segmenter_folder)):
         return task_runner(settings)
     segmenter = load_segmenter(str(segmenter_folder)) if parameters.fit_segmenter else None
@@ -104,10 +110,13 @@ def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRun
     return task_runner(settings)
 
 
-def _options(parameters: PrepareParameters, settings: Settings) -> SegmenterOptions:
-    return SegmenterOptions(
+def segmenter_options(parameters: PrepareParameters, settings: Settings) -> SegmenterOptions:
+    """How the segmenter is trained: from scratch, or from the one that is named."""
+    scratch = SegmenterOptions(
         epochs=parameters.segmenter_epochs, size=parameters.segmenter_size, device=settings.torch_device
     )
+    start = parameters.segmenter
+    return replace(scratch, start=start, learning_rate=FINE_TUNING_RATE) if start else scratch
 
 
 def _say_left_out(photos: dict[str, int], fewest: int) -> None:

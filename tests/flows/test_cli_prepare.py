@@ -89,3 +89,9 @@ def test_what_a_source_does_not_take_is_refused(heml: Heml, tmp_path: Path, sour
     given = "40" if source == "--portraits" else str(tmp_path)
     done = heml("prepare", source, given, asked, *value, "--out", tmp_path / "store")
     done.refused(asked.removeprefix("--").replace("-", "_"))
+
+
+@pytest.mark.server
+def test_a_segmenter_to_train_on_has_to_be_there(heml: Heml, tmp_path: Path) -> None:
+    run = (*scenes(tmp_path / "data"), "--least-photos", 2, "--out", tmp_path / "store")
+    heml(*run, "--segmenter", tmp_path / "nowhere", "--fit-segmenter").refused(str(tmp_path / "nowhere"))
