@@ -20,7 +20,7 @@ from infra.outage import outlive_outages
 from infra.runners import check_engine, task_runner, training_resources
 from infra.settings import Settings, load_settings
 from tasks.errors import InputError
-from tasks.metric.avsl_model import check_trunk
+from tasks.metric.avsl_model import trunk_levels
 from tasks.metric.options import TrainingOptions
 from tasks.metric.subject import Subject, avsl_baseline, traditional_baseline
 from tasks.reproduce import measure_cost, of_row, record_baseline, record_tree, row_key, write_tables
@@ -51,7 +51,7 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     check_engine(settings, say)
     paper, rows = paper_study(parameters.study), select_rows(parameters.rows)
     if any(row.method == "avsl" for row in rows):
-        check_trunk(parameters.options.trunk)
+        trunk_levels(parameters.options.trunk)
     out = (parameters.out or settings.home / "studies" / parameters.study).resolve()
     store = _store(parameters, settings, out)
     tree = resolve_tree(parameters.tree or parameters.study, store)

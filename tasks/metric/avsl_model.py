@@ -12,31 +12,26 @@ from tasks.errors import InputError
 from tasks.metric.avsl_similarity import Similarity
 from tasks.metric.model import ModelSpec
 from tasks.metric.seeding import seeded
-from tasks.metric.trunks import OURS, build_trunk, trunk_names
+from tasks.metric.trunks import OURS, RESNET_LEVELS, build_trunk, trunk_names
 
-LEVELS = ("layer2", "layer3", "layer4")
 # torchvision's ResNet class.
 RESNETS = ("resnet", "resnext", "wide_resnet")
 
 
 def avsl_trunks() -> tuple[str, ...]:
     """Names of the trunks that have AVSL's three levels."""
-    return tuple(
-        name for name in trunk_names() if (OURS[name].avsl_levels if name in OURS else name.startswith(RESNETS))
-    )
+    return tuple(name for name in trunk_names() if name in OURS or name.startswith(RESNETS))
 
 
-def check_trunk(name: str) -> None:
-    """Refuse a trunk without the three levels.
+def trunk_levels(name: str) -> tuple[str, ...]:
+    """The stages of a trunk that AVSL compares, those that end its last three resolutions, finest first.
 
     Raises:
-        InputError: it names the trunks that have them.
+        InputError: it names the trunks that have such stages.
     """
     if name not in avsl_trunks():
-        raise InputError(
-            f"AVSL needs a trunk with the stages {', '.join(LEVELS)}; got trunk {name!r}: "
-            f"one of {', '.join(avsl_trunks())}"
-        )
+        raise InputError(f"AVSL needs a trunk in stages; got trunk {name!r}: one of {', '.join(avsl_trunks())}")
+    return OURS[name].levels if name in OURS else RESNET_LEVELS
 
 
 class LevelEmbedder(nn.Module):
@@ -90,9 +85,11 @@ class AVSLModel(nn.Module):
     differences are detached inside it, others could not learn.
     """
 
-    def __init__(self, trunk: nn.Sequential, channels: list[int], embedding: int, labels: int) -> None:
+    def __init__(
+        self, trunk: nn.Sequential, levels: tuple[str, ...], channels: list[int], embedding: int, labels: int
+    ) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk, self.levels = trunk, levels
         self.embedders = nn.ModuleList(LevelEmbedder(count, embedding) for count in channels)
         self.similarity = Similarity(len(channels), embedding)
         self.proxies = nn.Parameter(torch.empty(labels, len(channels), embedding))
@@ -108,7 +105,7 @@ class AVSLModel(nn.Module):
             Embeddings, float32 [n, l, d], L2-normalised; certainties, float32 [n, l, d]; activation maps, a level
             float32 [n, d, h', w']. Only the embeddings carry a gradient.
         """
-        features = level_features(self.trunk, pictures)
+        features = level_features(self.trunk, self.levels, pictures)
         with torch.autocast(pictures.device.type, enabled=False):
             embeddings, maps = [], []
             for embedder, level in zip(self.embedders, features, strict=True):
@@ -135,12 +132,12 @@ class AVSLModel(nn.Module):
         return self.similarity(embeddings, certainties, proxies, certain)  # type: ignore[no-any-return]
 
 
-def level_features(trunk: nn.Sequential, pictures: Tensor) -> list[Tensor]:
-    """Feature maps of each level, finest first: [n, 3, h, w] -> l times [n, c', h', w']."""
+def level_features(trunk: nn.Sequential, levels: tuple[str, ...], pictures: Tensor) -> list[Tensor]:
+    """Feature maps after each of these stages, finest first: [n, 3, h, w] -> l times [n, c', h', w']."""
     features = []
     for name, stage in trunk.named_children():
         pictures = stage(pictures)
-        if name in LEVELS:
+        if name in levels:
             features.append(pictures)
     return features
 
@@ -155,10 +152,10 @@ def build_avsl(spec: ModelSpec, labels: int) -> AVSLModel:
     Raises:
         InputError: a trunk without the three levels, or weights that cannot be had.
     """
-    check_trunk(spec.trunk)
+    levels = trunk_levels(spec.trunk)
     with seeded(spec.seed):
         trunk = build_trunk(spec.trunk, spec.weights).eval()
         with torch.no_grad():
-            channels = [maps.shape[1] for maps in level_features(trunk, torch.zeros(1, 3, 128, 128))]
-        model = AVSLModel(trunk, channels, spec.embedding, labels)
+            channels = [maps.shape[1] for maps in level_features(trunk, levels, torch.zeros(1, 3, 128, 128))]
+        model = AVSLModel(trunk, levels, channels, spec.embedding, labels)
     return model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

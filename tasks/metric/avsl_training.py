@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.metric.avsl_loss import proxy_anchor_loss
-from tasks.metric.avsl_model import build_avsl, check_trunk
+from tasks.metric.avsl_model import build_avsl, trunk_levels
 from tasks.metric.avsl_similarity import Similarity, distance_rows
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.evaluation import KS, Precision
@@ -48,7 +48,7 @@ def train_avsl(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport
         InputError: a trunk without AVSL's levels, or the loss is not a number; the epochs before are kept.
         OSError: the disk is full; the epochs before are kept.
     """
-    check_trunk(job.options.trunk)
+    trunk_levels(job.options.trunk)
     labels = data.train.data.label_count
     return fit(job, data, lambda: AVSLLearner(job.options, labels, job.start), on_epoch)
 

@@ -13,6 +13,8 @@ from tasks.errors import InputError, reason_of
 from tasks.metric.resnet12 import resnet12
 from tasks.metric.small_trunk import small_trunk
 
+RESNET_LEVELS = ("layer2", "layer3", "layer4")
+LITE0_LEVELS = ("layer3", "layer5", "head")
 Renaming = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -23,12 +25,12 @@ class OwnTrunk:
     Attributes:
         build: makes it, from whether weights of a file will be loaded into it.
         renamed: from a published state dict to its own names.
-        avsl_levels: whether it has the stages that AVSL compares, `layer2` to `layer4`.
+        levels: the stages that end its last three resolutions, finest first: AVSL compares their maps.
     """
 
     build: Callable[[bool], nn.Sequential]
     renamed: Renaming = dict
-    avsl_levels: bool = True
+    levels: tuple[str, str, str] = RESNET_LEVELS
 
 
 def _efficientnet_lite0(loaded: bool) -> nn.Sequential:
@@ -50,7 +52,7 @@ def _from_published_lite0(state: dict[str, Tensor]) -> dict[str, Tensor]:
 SMALL, EFFICIENTNET_LITE0, RESNET12 = "small", "efficientnet_lite0", "resnet12"
 OURS: Mapping[str, OwnTrunk] = {
     SMALL: OwnTrunk(build=lambda _: small_trunk()),
-    EFFICIENTNET_LITE0: OwnTrunk(build=_efficientnet_lite0, renamed=_from_published_lite0, avsl_levels=False),
+    EFFICIENTNET_LITE0: OwnTrunk(build=_efficientnet_lite0, renamed=_from_published_lite0, levels=LITE0_LEVELS),
     RESNET12: OwnTrunk(build=lambda _: resnet12()),
 }
 

@@ -12,8 +12,8 @@ from tasks.metric.avsl_model import (
     avsl_trunks,
     build_avsl,
     certainties,
-    check_trunk,
     level_features,
+    trunk_levels,
 )
 from tasks.metric.model import ModelSpec, build_model
 from tasks.metric.trunks import build_trunk, trunk_names
@@ -121,7 +121,7 @@ def test_certainties_of_a_peak_a_plain_and_a_single_position() -> None:
 
 def test_levels_are_the_trunk_s_last_three_resolutions(model: AVSLModel) -> None:
     pictures = drawn(2, 3, 64, 64)
-    first, second, last = level_features(model.trunk, pictures)
+    first, second, last = level_features(model.trunk, model.levels, pictures)
     assert [tuple(maps.shape) for maps in (first, second, last)] == [(2, 64, 16, 16), (2, 128, 8, 8), (2, 256, 4, 4)]
     torch.testing.assert_close(last, model.trunk(pictures))
     torch.testing.assert_close(second, model.trunk[:4](pictures))
@@ -131,7 +131,7 @@ def test_a_forward_pass_by_its_parts(model: AVSLModel) -> None:
     pictures = drawn(2, 3, 32, 32)
     embeddings, certain, maps = model(pictures)
     assert embeddings.shape == certain.shape == (2, 3, 5)
-    for level, features in enumerate(level_features(model.trunk, pictures)):
+    for level, features in enumerate(level_features(model.trunk, model.levels, pictures)):
         own = model.embedders[level]
         assert isinstance(own, LevelEmbedder)
         pooled = features.mean(dim=(2, 3), keepdim=True) + features.amax(dim=(2, 3), keepdim=True)
@@ -176,11 +176,11 @@ def test_the_same_spec_gives_the_same_weights_and_a_node_s_trunk(model: AVSLMode
 
 def test_another_trunk_is_refused_and_the_fitting_ones_are_named() -> None:
     with pytest.raises(
-        InputError, match=r"stages layer2, layer3, layer4; got trunk 'vgg11': one of small, resnet12, resnet101, "
+        InputError, match=r"in stages; got trunk 'vgg11': one of small, efficientnet_lite0, resnet12, resnet101, "
     ):
         build_avsl(ModelSpec(trunk="vgg11"), labels=2)
     with pytest.raises(InputError, match="got trunk 'nonsense'"):
-        check_trunk("nonsense")
+        trunk_levels("nonsense")
 
 
 def test_the_trunks_that_fit_have_the_stages() -> None:
@@ -188,5 +188,8 @@ def test_the_trunks_that_fit_have_the_stages() -> None:
     assert set(avsl_trunks()) < set(trunk_names())
     with torch.device("meta"):
         for name in avsl_trunks():
-            stages = [stage for stage, _ in build_trunk(name).named_children()]
-            assert stages[-3:] == ["layer2", "layer3", "layer4"], name
+            pictures, last_of = torch.empty(1, 3, 256, 256), {}
+            for stage, module in build_trunk(name).eval().named_children():
+                pictures = module(pictures)
+                last_of[pictures.shape[-1]] = stage
+            assert tuple(last_of.values())[-3:] == trunk_levels(name), name

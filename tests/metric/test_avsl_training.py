@@ -272,7 +272,7 @@ def test_a_degenerate_job_is_a_result_and_is_not_trained(
 def test_a_trunk_without_the_levels_is_wrong_input(
     options: TrainingOptions, badge: TrainingData, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="got trunk 'vgg11': one of small, resnet12, resnet101"):
+    with pytest.raises(InputError, match="got trunk 'vgg11': one of small, efficientnet_lite0, resnet12"):
         train_avsl(job(tmp_path / KEY, replace(options, trunk="vgg11")), badge, lambda _: None)
     assert not (tmp_path / KEY).exists()
 
