@@ -7,6 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from flows.terminal import prefect_at_terminal
+from infra.settings import load_settings
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def prepare(
     with prefect_at_terminal():
         from flows.parameters import PrepareParameters
         from flows.prepare_data import prepare_data
+        from infra.runners import task_runner
 
         if portraits is not None:
             photos |= {"spec": _portrait_spec(portraits, cause, shortcut, val, seed), "known_masks": known_masks}
@@ -98,7 +100,7 @@ def prepare(
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise InputError(f"{where}: {first['msg']}; got {first['input']!r}") from None
-        prepare_data(parameters)
+        prepare_data.with_options(task_runner=task_runner(load_settings()))(parameters)
 
 
 def _portrait_spec(portraits: int, cause: str, shortcut: str, val: float, seed: int) -> "PortraitSpec":

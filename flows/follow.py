@@ -1,7 +1,10 @@
 """What a long task logs, at the terminal while its flow waits for it."""
 
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterTaskRunId
 from prefect.client.schemas.sorting import LogSort
@@ -19,17 +22,26 @@ def follow(future: PrefectFuture[Any]) -> Any:
         What the task returned.
 
     Raises:
-        Exception: what the task raised.
+        Exception: what the task raised, or what became of the cluster that it ran on.
     """
-    told = set()
-    with get_client(sync_client=True) as server:
-        mine = LogFilter(task_run_id=LogFilterTaskRunId(any_=[future.task_run_id]))
-        while at_terminal.get():
-            future.wait(timeout=EVERY)
-            if future.state.is_final():
-                break
-            for log in server.read_logs(mine, sort=LogSort.TIMESTAMP_ASC):
-                if log.id not in told:
-                    show(log.message)
-                told.add(log.id)
+    told = 0
+    while at_terminal.get():
+        try:
+            return future.result(timeout=EVERY)
+        except TimeoutError:
+            # Prefect's server may be away for a moment: its lines are not worth the wait.
+            with suppress(httpx.HTTPError, RuntimeError):
+                if future.state.is_final():
+                    raise
+                told += _show_after(told, future.task_run_id)
     return future.result()
+
+
+def _show_after(told: int, task_run: UUID) -> int:
+    """Show what a task run has logged after so many lines; returns how many more they are."""
+    mine = LogFilter(task_run_id=LogFilterTaskRunId(any_=[task_run]))
+    with get_client(sync_client=True) as server:
+        logs = server.read_logs(mine, offset=told, sort=LogSort.TIMESTAMP_ASC)
+    for log in logs:
+        show(log.message)
+    return len(logs)

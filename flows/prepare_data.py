@@ -26,6 +26,7 @@ from tasks.segments.source import SPLITS
 from tasks.segments.source_segmenter import is_fitted
 from tasks.segments.store import open_store, shard_path
 
+SHARDS_TOLD = 10  # of those that failed
 FINE_TUNING_RATE = 1e-4  # of a published segmenter's weights
 
 
@@ -137,11 +138,18 @@ def _collect(futures: list[PrefectFuture[Any]]) -> list[dict[str, Any]]:
         shards.append(future.result())
         done = "made" if shards[-1]["made"] else "there"
         say("[{}/{}] {split} shard {part}: {rows} images, ".format(number, len(futures), **shards[-1]) + done)
-    for future in failed[1:]:
-        try:
-            future.result()
-        except InputError as error:
-            say(str(error))
     if failed:
-        failed[0].result()
+        errors = list(map(_error, failed))
+        for error in errors[1:SHARDS_TOLD]:
+            say(str(error))
+        raise next((error for error in errors if not isinstance(error, InputError)), errors[0])
     return shards
+
+
+def _error(future: PrefectFuture[Any]) -> Exception:
+    """What a task that did not complete raised."""
+    try:
+        future.result()
+    except Exception as error:
+        return error
+    raise AssertionError("it did complete")

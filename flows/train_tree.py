@@ -65,10 +65,11 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
         _check_writable(parameters.out)
     run = training_run(store, tree, options, settings)
     done = finished_nodes(tree, store, options, settings.nodes)
-    chance = precision_by_chance(store.labels["validation"]) or 0.0
     for name, preset in fitting_presets(store).items() if parameters.tree == AUTO else ():
         say(f"the classes fit a preset as well: --tree {name}, {len(preset.nodes)} nodes instead of {len(tree.nodes)}")
-    say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before; P@1 by chance {chance:.3f}")
+    chance = precision_by_chance(store.labels["validation"])
+    by_chance = "" if chance is None else f"; P@1 by chance {chance:.3f}, among all validation photos"
+    say(f"{store.source}: {len(tree.nodes)} nodes, {len(done)} of them trained before{by_chance}")
     if len(done) == len(tree.nodes):
         out = _out(parameters, settings, store, done[tree.root.name])
         if earlier := earlier_outcome(out, run_digest(parameters, settings, store, tree, done), settings):

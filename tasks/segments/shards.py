@@ -6,13 +6,14 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import InputError
+from tasks.errors import LONGEST, InputError
 from tasks.segments.class_ids import class_id_table
 from tasks.segments.names import check_name
 from tasks.segments.pictures import decode_image, encode_label_map
@@ -24,7 +25,7 @@ from tasks.segments.store import Row, describe_segments, shard_path, write_shard
 
 PHOTOS_A_SHARD = 250
 PHOTOS_A_BATCH = 16  # segmented at once
-WRONG_NAMED = 10  # photos of a shard whose faults an error tells
+ROOM = LONGEST - 100  # characters of an error that tells what is wrong with several photos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +110,8 @@ def make_shard(
         notes: facts about the data for the shard's header.
 
     Raises:
-        InputError: a photo cannot be read, its mask does not fit, or it has none and there is no segmenter; all such
-            photos of the shard are told at once. The shard that was there before is untouched.
+        InputError: photos cannot be read or their masks do not fit, all of the shard at once; or one has no mask and
+            there is no segmenter. The shard that was there before is untouched.
     """
     rows, wrong = [], list[str]()
     for start in range(0, len(plan.items), PHOTOS_A_BATCH):
@@ -135,8 +136,7 @@ def make_shard(
                 )
             )
     if wrong:
-        more = f"; and {len(wrong) - WRONG_NAMED} more photos" if len(wrong) > WRONG_NAMED else ""
-        raise InputError("; ".join(wrong[:WRONG_NAMED]) + more)
+        raise InputError(_together(wrong))
     return write_shard(
         store,
         plan.split,
@@ -148,6 +148,14 @@ def make_shard(
         parts=plan.parts,
         notes=notes,
     )
+
+
+def _together(wrong: Sequence[str]) -> str:
+    """As many of these as one error has room for, and how many more there are."""
+    ends = accumulate(len(each) + len("; ") for each in wrong)
+    told = max(1, sum(end <= ROOM for end in ends))
+    more = f"; and {len(wrong) - told} more photos" if len(wrong) > told else ""
+    return "; ".join(wrong[:told]) + more
 
 
 def _load(source: Source, items: Sequence[Item], wrong: list[str]) -> tuple[list[Item], list[Photo]]:

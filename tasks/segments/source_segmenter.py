@@ -75,7 +75,13 @@ def read_fit_notes(folder: Path | None) -> dict[str, Any]:
 def _key(source: Source, options: SegmenterOptions, seed: int) -> str:
     items = [astuple(item) for item in source.items() if item.split == "train" and source.has_mask(item)]
     described = json.dumps([FIT_VERSION, items, sorted(source.classes().items()), asdict(options), seed])
-    return hashlib.sha256(described.encode()).hexdigest()
+    return hashlib.sha256(described.encode() + _content(options.start)).hexdigest()
+
+
+def _content(start: str | None) -> bytes:
+    """Digests of what a training that starts from a folder reads there; nothing for a name on the hub."""
+    files = sorted(Path(start).glob("*")) if start else []
+    return b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files if path.is_file())
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -44,12 +44,15 @@ def test_a_process_of_its_own_ends_with_a_code_and_a_line(tmp_path: Path, monkey
     prepare = photo_folder(tmp_path / "data")
     command = [sys.executable, "-c", "from flows.cli import main; main()", "--home", str(tmp_path / "home")]
     command += [*prepare, "--out", str(tmp_path / "store")]
-    for photo, code in ((None, 0), (b"no picture", 2)):
-        if photo:
-            (tmp_path / "data" / "images" / "03.png").write_bytes(photo)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        ended = Ended(code=done.returncode, out=done.stdout, err=done.stderr)
-        ended.refused("03.png") if code else ended.done()
+    process(*command).done()
+    process(*command[:5], "train", "--store", str(tmp_path / "store"), "--trunk", "resnet81").refused("resnet18")
+    (tmp_path / "data" / "images" / "03.png").write_bytes(b"no picture")
+    process(*command).refused("03.png")
+
+
+def process(*command: str) -> Ended:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
 @pytest.mark.server

@@ -1,5 +1,7 @@
+from concurrent.futures import CancelledError
 from threading import Event
 
+import httpx
 import pytest
 from prefect import flow, get_run_logger, task
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -58,5 +60,34 @@ def test_what_the_task_raises_is_raised(prefect_server: str) -> None:
     try:
         with pytest.raises(InputError, match="no photo has a mask"):
             prepare()
+    finally:
+        console.at_terminal.reset(token)
+
+
+class Ended:
+    """A future that is not done at first; then it ends as it is told."""
+
+    task_run_id = None
+
+    def __init__(self, *ends: object) -> None:
+        self.ends = list(ends)
+
+    @property
+    def state(self) -> None:
+        raise httpx.ConnectError("the server is away")
+
+    def result(self, timeout: float | None = None) -> object:
+        end = self.ends.pop(0)
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+
+def test_a_server_that_is_away_for_a_moment_and_a_lost_cluster() -> None:
+    token = console.at_terminal.set(True)
+    try:
+        assert follow(Ended(TimeoutError(), TimeoutError(), 7)) == 7  # type: ignore[arg-type]
+        with pytest.raises(CancelledError):
+            follow(Ended(TimeoutError(), CancelledError()))  # type: ignore[arg-type]
     finally:
         console.at_terminal.reset(token)
