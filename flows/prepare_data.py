@@ -60,12 +60,12 @@ def _prepared(parameters: PrepareParameters, settings: Settings) -> dict[str, An
     classes, segmenter = source.classes(), store / "segmenter"
     notes: dict[str, Any] = {}
     if parameters.fit_segmenter:
-        start = f"{parameters.segmenter} on" if parameters.segmenter else "a SegFormer on"
-        say(f"training {start} the photos that have masks")
+        options = segmenter_options(parameters, settings)
+        if not is_fitted(source, options, 0, segmenter):
+            start = f"{parameters.segmenter} on" if parameters.segmenter else "a SegFormer on"
+            say(f"training {start} the photos that have masks")
         with training_resources(settings):
-            notes = follow(
-                fit_source_segmenter.submit(source, segmenter_options(parameters, settings), 0, str(segmenter))
-            )
+            notes = follow(fit_source_segmenter.submit(source, options, 0, str(segmenter)))
         say(f"segmenter: mean IoU {notes['segmenter_miou']:.3f} on photos held out")
     elif parameters.segmenter:
         with ordinary_resources(settings):
