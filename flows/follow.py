@@ -29,10 +29,10 @@ def follow(future: PrefectFuture[Any]) -> Any:
         try:
             return future.result(timeout=EVERY)
         except TimeoutError:
-            # Prefect's server may be away for a moment: its lines are not worth the wait.
+            # Prefect's server may be away for a moment: the task goes on, and its lines come later.
             with suppress(httpx.HTTPError, RuntimeError):
-                if future.state.is_final():
-                    raise
+                if future.state.is_final():  # it ended just now, or the timeout is the task's own
+                    break
                 told += _show_after(told, future.task_run_id)
     return future.result()
 

@@ -129,27 +129,19 @@ def _say_left_out(photos: dict[str, int], fewest: int) -> None:
 
 def _collect(futures: list[PrefectFuture[Any]]) -> list[dict[str, Any]]:
     """Wait for every shard, also after one failed: what can be made is made, and each cause is told."""
-    shards, failed = [], []
+    shards, failed = [], list[Exception]()
     for number, future in enumerate(futures, start=1):
-        future.wait()
-        if not future.state.is_completed():
-            failed.append(future)
+        try:
+            shards.append(future.result())
+        except Exception as error:
+            failed.append(error)
             continue
-        shards.append(future.result())
         done = "made" if shards[-1]["made"] else "there"
         say("[{}/{}] {split} shard {part}: {rows} images, ".format(number, len(futures), **shards[-1]) + done)
     if failed:
-        errors = list(map(_error, failed))
-        for error in errors[1:SHARDS_TOLD]:
-            say(str(error))
-        raise next((error for error in errors if not isinstance(error, InputError)), errors[0])
+        failed.sort(key=lambda each: isinstance(each, InputError))  # an outage first: it can be outlived
+        for other in failed[1:SHARDS_TOLD]:
+            if isinstance(other, InputError):
+                say(str(other))
+        raise failed[0]
     return shards
-
-
-def _error(future: PrefectFuture[Any]) -> Exception:
-    """What a task that did not complete raised."""
-    try:
-        future.result()
-    except Exception as error:
-        return error
-    raise AssertionError("it did complete")

@@ -51,7 +51,7 @@ def reproduce(parameters: ReproduceParameters) -> list[str]:
     check_engine(settings, say)
     paper, rows = paper_study(parameters.study), select_rows(parameters.rows)
     if any(row.method == "avsl" for row in rows):
-        trunk_levels(parameters.options.trunk)
+        trunk_levels(parameters.options.trunk)  # refuses a trunk without them before anything is trained
     out = (parameters.out or settings.home / "studies" / parameters.study).resolve()
     store = _store(parameters, settings, out)
     tree = resolve_tree(parameters.tree or parameters.study, store)

@@ -86,20 +86,6 @@ def _tracked(
     tags: Mapping[str, str],
 ) -> State[dict[str, Any]] | dict[str, Any]:
     """The result; where nobody waits for it any more, the state *Cancelled*: nothing failed."""
-    try:
-        return _taken_or_trained(subject, run, store, children, params, tags)
-    except Stopped as stopped:
-        return Cancelled(message=str(stopped))
-
-
-def _taken_or_trained(
-    subject: Subject,
-    run: TrainingRun,
-    store: SegmentStore,
-    children: list[NodeResult],
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
-) -> State[dict[str, Any]] | dict[str, Any]:
     key = subject.key(store, [child.checkpoint_sha256 for child in children])
     folder = Path(run.nodes) / key
     job = NodeJob(node=subject.name, key=key, folder=folder, options=subject.options, stopped=stop_signal())
@@ -112,22 +98,25 @@ def _taken_or_trained(
         if job.stopped():
             raise Stopped(f"{subject.name!r} was stopped while another run trains it")
 
-    # Two flows may train on one store at once: the second waits, and takes what the first has trained.
-    with locked(folder / "lock", say_so, stop_if_told):
-        done = finished_result(folder, key)
-        if done and done.mlflow_run_id:
-            close_finished(tracker, folder, run.tracking)
-            result = replace(done, node=subject.name)
-            _post(result)
-            return Completed(name="Cached", message="trained by an earlier run", data=result.to_dict())
-        data = subject.data(store, Path(run.decoded))
-        opened = open_run(tracker, run, subject, job, store, params, tags)
-        try:
-            result = memory_checked(job, lambda: _train(tracker, opened, subject, job, data, children))
-        except BaseException as error:
-            close_failed(tracker, opened, folder, error)
-            raise
-        close_run(tracker, opened, folder, "FINISHED")
+    try:
+        # Two flows may train on one store at once: the second waits, and takes what the first has trained.
+        with locked(folder / "lock", say_so, stop_if_told):
+            done = finished_result(folder, key)
+            if done and done.mlflow_run_id:
+                close_finished(tracker, folder, run.tracking)
+                result = replace(done, node=subject.name)
+                _post(result)
+                return Completed(name="Cached", message="trained by an earlier run", data=result.to_dict())
+            data = subject.data(store, Path(run.decoded))
+            opened = open_run(tracker, run, subject, job, store, params, tags)
+            try:
+                result = memory_checked(job, lambda: _train(tracker, opened, subject, job, data, children))
+            except BaseException as error:
+                close_failed(tracker, opened, folder, error)
+                raise
+            close_run(tracker, opened, folder, "FINISHED")
+    except Stopped as stopped:
+        return Cancelled(message=str(stopped))
     get_run_logger().info("%s: %s", subject.name, _line(result))
     _post(result)
     if tracker.missing:

@@ -48,7 +48,7 @@ def train_avsl(job: NodeJob, data: TrainingData, on_epoch: Callable[[EpochReport
         InputError: a trunk without AVSL's levels, or the loss is not a number; the epochs before are kept.
         OSError: the disk is full; the epochs before are kept.
     """
-    trunk_levels(job.options.trunk)
+    trunk_levels(job.options.trunk)  # refuses a trunk without them
     labels = data.train.data.label_count
     return fit(job, data, lambda: AVSLLearner(job.options, labels, job.start), on_epoch)
 

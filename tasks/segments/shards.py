@@ -164,10 +164,9 @@ def _load(source: Source, items: Sequence[Item], wrong: list[str]) -> tuple[list
     for item in items:
         try:
             photos.append(source.load(item))
+            readable.append(item)
         except InputError as error:
             wrong.append(str(error))
-            continue
-        readable.append(item)
     return readable, photos
 
 

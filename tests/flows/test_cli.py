@@ -60,7 +60,7 @@ def test_prepare_from_a_folder_and_what_is_refused(heml: Heml, tmp_path: Path) -
     prepare = photo_folder(tmp_path / "data")
     store = tmp_path / "store"
     done = heml(*prepare, "--out", store).done()
-    assert "20 training and 4 validation images" in done.out or "19 training" in done.out
+    assert "20 training and 4 validation images" in done.out
     shard = shard_path(store, "train", 0).read_bytes()
 
     image = tmp_path / "data" / "images" / "03.png"

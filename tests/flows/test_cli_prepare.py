@@ -95,3 +95,12 @@ def test_what_a_source_does_not_take_is_refused(heml: Heml, tmp_path: Path, sour
 def test_a_segmenter_to_train_on_has_to_be_there(heml: Heml, tmp_path: Path) -> None:
     run = (*scenes(tmp_path / "data"), "--least-photos", 2, "--out", tmp_path / "store")
     heml(*run, "--segmenter", tmp_path / "nowhere", "--fit-segmenter").refused(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.server
+def test_a_segmenter_is_trained_once(heml: Heml, tmp_path: Path) -> None:
+    drawn = ("prepare", "--portraits", 24, "--known-masks", 10, "--out", tmp_path / "store")
+    for trained in (True, False):
+        said = heml(*drawn, "--fit-segmenter", "--segmenter-epochs", 1).done().out
+        assert ("training a SegFormer on the photos that have masks" in said) is trained
+        assert "segmenter: mean IoU 0." in said

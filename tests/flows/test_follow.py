@@ -1,5 +1,6 @@
 from concurrent.futures import CancelledError
 from threading import Event
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -69,12 +70,14 @@ class Ended:
 
     task_run_id = None
 
-    def __init__(self, *ends: object) -> None:
-        self.ends = list(ends)
+    def __init__(self, *ends: object, final: bool | None = None) -> None:
+        self.ends, self.final = list(ends), final
 
     @property
-    def state(self) -> None:
-        raise httpx.ConnectError("the server is away")
+    def state(self) -> SimpleNamespace:
+        if self.final is None:
+            raise httpx.ConnectError("the server is away")
+        return SimpleNamespace(is_final=lambda: self.final)
 
     def result(self, timeout: float | None = None) -> object:
         end = self.ends.pop(0)
@@ -89,5 +92,7 @@ def test_a_server_that_is_away_for_a_moment_and_a_lost_cluster() -> None:
         assert follow(Ended(TimeoutError(), TimeoutError(), 7)) == 7  # type: ignore[arg-type]
         with pytest.raises(CancelledError):
             follow(Ended(TimeoutError(), CancelledError()))  # type: ignore[arg-type]
+        # It ends between the wait and the look at its state.
+        assert follow(Ended(TimeoutError(), 7, final=True)) == 7  # type: ignore[arg-type]
     finally:
         console.at_terminal.reset(token)

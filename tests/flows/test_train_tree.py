@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -56,17 +57,22 @@ def test_a_cluster_is_asked_for_only_where_something_is_left_to_do(
     assert isinstance(runner, StoppableThreads) is done
 
 
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home of the test's own, for flows on threads."""
+    for name, value in (("HOME", str(tmp_path / "home")), ("ENGINE", "threads"), ("DEVICE", "cpu")):
+        monkeypatch.setenv(f"HEML_{name}", value)
+
+
 def statuses(outcome: dict[str, Any]) -> dict[str, str]:
     return {name: node["status"] for name, node in outcome["nodes"].items()}
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("prefect_server", "home")
 def test_a_second_run_trains_nothing_and_a_changed_leaf_only_its_ancestors(
-    prefect_server: str, store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SegmentStore, options: TrainingOptions, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HEML_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HEML_ENGINE", "threads")
-    monkeypatch.setenv("HEML_DEVICE", "cpu")
     tree = tmp_path / "tree.yaml"
     tree.write_text(TREE)
     before = runs_with_an_artifact_of("body")
@@ -124,48 +130,48 @@ def test_a_second_run_trains_nothing_and_a_changed_leaf_only_its_ancestors(
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("prefect_server", "home")
 def test_a_failed_node_says_why_and_those_that_never_ran_have_their_names(
-    prefect_server: str, store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_sheet(_tracker: object, _run_id: str, result: NodeResult, *_: object) -> None:
         if result.node == "badge":
             raise InputError("there is no room for the sheet: make some")
 
     monkeypatch.setattr("tasks.train._log_sheet", no_sheet)
-    monkeypatch.setenv("HEML_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HEML_ENGINE", "threads")
-    monkeypatch.setenv("HEML_DEVICE", "cpu")
     tree = tmp_path / "tree.yaml"
     tree.write_text("tree: [[body, badge], ground]\n")
     with pytest.raises(InputError, match="no room for the sheet"):
         run(store, tree, replace(options, epochs=1))
 
-    client = MlflowClient(load_settings().tracking_uri)
-    runs = client.search_runs([client.get_experiment_by_name("drawings").experiment_id])
-    badge = next(found for found in runs if found.data.tags.get("node") == "badge")
+    flow_run, nodes = tracked()
+    badge = nodes["badge"]
     assert (badge.info.status, badge.data.tags["status"]) == ("FAILED", "failed")
     assert badge.data.tags["reason"] == "there is no room for the sheet: make some"
-    flow_run = next(found for found in runs if "node" not in found.data.tags).data.tags["prefect.flow_run_id"]
     assert task_runs(flow_run, "NotReady") == ["body+badge", "root"]
 
 
 @pytest.mark.server
+@pytest.mark.usefixtures("prefect_server", "home")
 def test_what_nobody_waits_for_is_cancelled_not_failed(
-    prefect_server: str, store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SegmentStore, options: TrainingOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.train.stop_signal", lambda: lambda: True)
-    monkeypatch.setenv("HEML_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HEML_ENGINE", "threads")
-    monkeypatch.setenv("HEML_DEVICE", "cpu")
     tree = tmp_path / "tree.yaml"
     tree.write_text("tree: [body, badge]\n")
     with pytest.raises(CancelledRun, match="was stopped in epoch"):
         run(store, tree, options)
+    flow_run, nodes = tracked()
+    assert (task_runs(flow_run, "Cancelled"), task_runs(flow_run, "Failed")) == (["badge", "body"], [])
+    assert {found.info.status for found in nodes.values()} == {"KILLED"}
+
+
+def tracked() -> tuple[str, dict[str, Run]]:
+    """The flow run of the one training in the home's MLflow, and its nodes' runs."""
     client = MlflowClient(load_settings().tracking_uri)
     runs = client.search_runs([client.get_experiment_by_name("drawings").experiment_id])
-    flow_run = next(found for found in runs if "node" not in found.data.tags).data.tags["prefect.flow_run_id"]
-    assert (task_runs(flow_run, "Cancelled"), task_runs(flow_run, "Failed")) == (["badge", "body"], [])
-    assert {found.info.status for found in runs if "node" in found.data.tags} == {"KILLED"}
+    (parent,) = (run for run in runs if "node" not in run.data.tags)
+    return parent.data.tags["prefect.flow_run_id"], {run.data.tags["node"]: run for run in runs if run is not parent}
 
 
 def runs_with_an_artifact_of(node: str) -> set[UUID | None]:
