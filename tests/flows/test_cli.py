@@ -159,10 +159,20 @@ def test_what_ctrl_c_leaves_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.server
-def test_train_refuses_a_tree_without_a_trainable_leaf(heml: Heml, tmp_path: Path, make_store) -> None:  # type: ignore[no-untyped-def]
+def test_train_says_what_fits_and_refuses_a_tree_without_a_trainable_leaf(
+    heml: Heml,
+    tmp_path: Path,
+    make_store,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     store = make_store(tmp_path / "store", train=10, validation=4)
+    monkeypatch.setattr("flows.trees.PRESETS", tmp_path)
+    for name, leaves in (("drawing", "[body, badge]"), ("face", "[hair, badge]")):
+        (tmp_path / f"{name}.yaml").write_text(f"tree: {leaves}\n")
     run = heml("train", "--store", store.path, "--trunk", "small", "--size", 16)
     run.refused("degenerate", "body", "8 are needed")
+    assert "--tree drawing, 3 nodes instead of 5" in run.out and "--tree face" not in run.out
+    assert "P@1 by chance 0.333" in run.out  # two of each label
 
 
 def test_explain_refuses_a_damaged_checkpoint(heml: Heml, tmp_path: Path, grown) -> None:  # type: ignore[no-untyped-def]
