@@ -10,6 +10,11 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests import docstring_shapes
+from tests.test_structure import METHOD_ROOMS
+
+docstring_shapes.install([f"tasks.{room}" for room in METHOD_ROOMS])
+
 from infra.prefect_server import prefect_server as running_prefect_server
 from infra.settings import Settings, load_settings
 from tasks.metric.decision import TreeDecision, decide

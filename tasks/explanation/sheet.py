@@ -29,15 +29,18 @@ class SheetRow:
 
     Attributes:
         picture_a: uint8 [3, h, w]; a node's picture of A.
-        picture_b: uint8 [3, h, w]; its size may differ from A's.
+        picture_b: uint8 [3, h', w'], of B.
         map_a: SFAM of A, float32 [h, w] in [0, 1]; None where there is no distance.
-        map_b: the same of B.
+        map_b: SFAM of B, float32 [h', w'] in [0, 1]; likewise.
         name_a: file name of A, shown as text.
         name_b: the same of B.
         label_a: A's label; None if unknown.
         label_b: B's label; None if unknown.
         distance: bounded distance in [0, 1]; None where there is none.
         note: words of its own under the similarity; None for whether the labels are the same.
+
+    Raises:
+        ValueError: if a picture and its map differ in size.
     """
 
     picture_a: NDArray[np.uint8]
@@ -50,6 +53,11 @@ class SheetRow:
     label_b: str | None
     distance: float | None
     note: str | None = None
+
+    def __post_init__(self) -> None:
+        for picture, saliency in ((self.picture_a, self.map_a), (self.picture_b, self.map_b)):
+            if saliency is not None and picture.shape[1:] != saliency.shape:
+                raise ValueError(f"a picture and its map have one size; got {picture.shape[1:]} and {saliency.shape}")
 
 
 def write_sheet(
@@ -67,7 +75,7 @@ def write_sheet(
         tile: longer side of a picture on it, pixels.
 
     Raises:
-        ValueError: if there is no row, or a picture and its map differ in size.
+        ValueError: if there is no row.
     """
     if not rows:
         raise ValueError("a sheet needs at least one pair; got none")
@@ -129,8 +137,6 @@ def _with_map(picture: NDArray[np.uint8], saliency: NDArray[np.float32] | None, 
     """The enlarged picture under the enlarged map: a map enlarged before it is coloured stays smooth."""
     if saliency is None:
         return None
-    if picture.shape[1:] != saliency.shape:
-        raise ValueError(f"a picture and its map have one size; got {picture.shape[1:]} and {saliency.shape}")
     large = enlarged(picture, tile)
     height, width = large.shape[1:]
     smooth = Image.fromarray(saliency.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)

@@ -25,10 +25,10 @@ def spatial_links(lower: Tensor, upper: Tensor) -> Tensor:
 
     Args:
         lower: activation maps of the finer level, float [n, d, h, w]; averaged down to the coarser grid.
-        upper: of the coarser level, float [n, d, h', w'].
+        upper: of the coarser level, float [n, e, h', w'].
 
     Returns:
-        [d, d] in [-1, 1].
+        [d, e] in [-1, 1].
     """
     pooled = functional.adaptive_avg_pool2d(lower, (upper.shape[2], upper.shape[3]))
     below, above = (functional.normalize(maps.flatten(2), dim=2) for maps in (pooled, upper))

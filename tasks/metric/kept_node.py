@@ -32,7 +32,7 @@ class TrainedNode:
         composed: the same by the composed decision; None for leaves and where there is none.
         weight: a trained leaf's in the composed decision; 0 for others.
         quantiles: float32 [1001], of the bounded SNR distance among validation pairs; empty if degenerate.
-        same_label_quantiles: float32 [1001], the same among the pairs of one label.
+        same_label_quantiles: float32 [1001], the same among the pairs of one label; empty without any.
     """
 
     status: Status

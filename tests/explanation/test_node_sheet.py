@@ -27,7 +27,8 @@ def view_of(labels: list[int], indices: list[int] | None = None) -> NodeView:
         label_names=("day", "night"),
         image_ids=tuple(f"photo {i}" for i in range(n)),
     )
-    return NodeView(data=data, class_ids=None, fill="black", indices=np.array(range(n) if indices is None else indices))
+    used = np.array(range(n) if indices is None else indices, dtype=np.int64)
+    return NodeView(data=data, class_ids=None, fill="black", indices=used)
 
 
 @pytest.mark.parametrize("seed", range(5))

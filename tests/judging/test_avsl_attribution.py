@@ -45,8 +45,8 @@ def test_the_distance_is_the_sum_of_the_nodes_shares_of_their_own_differences(mo
     assert (shares.sum(dim=2) > 0.2).all()  # no level is without a say
     # Any differences give the same shares: they depend on certainties and links alone.
     with torch.no_grad():
-        distances = model.similarity(3 * own, certain, -other, certain_other)[0].diagonal()
-    torch.testing.assert_close((shares * (3 * own + other).square()).sum(dim=(1, 2)), distances)
+        distances = model.similarity(own, certain, -other, certain_other)[0].diagonal()
+    torch.testing.assert_close((shares * (own + other).square()).sum(dim=(1, 2)), distances)
 
 
 def test_shares_node_by_node(model: AVSLModel) -> None:

@@ -40,7 +40,7 @@ def test_pictures_are_moved_as_scipy_moves_them(
     side, angle = 15, np.radians(degrees)
     images = pictures(2, side, side)
     one = torch.ones(2)
-    shift = torch.tensor([[right, down]]).expand(2, 2)
+    shift = torch.tensor([[right, down]], dtype=torch.float32).expand(2, 2)
     got = move(images, torch.full((2,), mirror), one * angle, one * scale, shift)
     # scipy: the input's (row, column) from the output's. The matrix is R(angle) scale, with y before x.
     turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

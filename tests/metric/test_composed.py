@@ -98,4 +98,4 @@ def test_images_that_show_no_leaf_tie() -> None:
 
 
 def test_without_a_leaf_there_are_no_figures() -> None:
-    assert composed_precision({}, {}, torch.arange(5), torch.zeros(5)) == Precision.none(5)
+    assert composed_precision({}, {}, torch.arange(5), torch.zeros(5, dtype=torch.int64)) == Precision.none(5)

@@ -42,7 +42,8 @@ def test_where_labels_are_told_apart_a_pair_of_two_is_beyond_all_of_one() -> Non
 
 def test_of_many_images_evenly_spaced_ones_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IMAGES_FOR_QUANTILES", 3)
-    embeddings, labels = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 4))), torch.zeros(5)
+    embeddings = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 4)))
+    labels = torch.zeros(5, dtype=torch.int64)
     np.testing.assert_array_equal(
         same_label_quantiles(embeddings, labels), same_label_quantiles(embeddings[::2], labels[::2])
     )
