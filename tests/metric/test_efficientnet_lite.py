@@ -180,6 +180,16 @@ def test_training_changes_loaded_weights_and_keeps_their_statistics(tmp_path: Pa
         assert same == (statistics if kept else set()) | {"colours.scale", "colours.shift"}
 
 
+def test_on_a_cpu_depthwise_convolutions_stay_float32_where_the_others_are_bfloat16() -> None:
+    trunk, found = efficientnet_lite0().eval(), set()
+    for layer in trunk.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda layer, _, out: found.add((layer.groups > 1, out.dtype)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        trunk(torch.zeros(1, 3, 64, 64))
+    assert found == {(True, torch.float32), (False, torch.bfloat16)}
+
+
 def test_models_of_it_can_be_averaged_and_loaded(tmp_path: Path) -> None:
     spec = ModelSpec(trunk=EFFICIENTNET_LITE0, weights=weights_file(tmp_path, published()), embedding=4)
     first, second = build_model(spec).state_dict(), build_model(spec).state_dict()
