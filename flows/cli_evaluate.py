@@ -17,6 +17,7 @@ def evaluate(
     json_file: shared.JsonFile = None,
 ) -> None:
     """P@K at every node of a trained tree, on a store's validation split."""
+    typer.echo(f"opening {model}")
     from flows.node_fields import node_fields, precision_line
     from tasks.metric.evaluate_tree import evaluate_tree
     from tasks.segments.store import open_store

@@ -21,13 +21,14 @@ def explain(
     decision: shared.Decision = "auto",
 ) -> None:
     """Why two photos are alike: the tree of distances with a map at every node. With --pairs, a page for each pair."""
+    if (pairs is None and photo_b is None) or (pairs is not None and (photo_a or mask_a or mask_b)):
+        raise InputError("explain takes either two photos, with their masks, or --pairs FILE.csv with one pair a row")
+    typer.echo(f"opening {model}")
     from tasks.explanation.explain_pairs import explain_pairs
     from tasks.explanation.explain_photos import explain_photos
     from tasks.explanation.pair_table import read_pair_table
     from tasks.explanation.wording import verdict
 
-    if (pairs is None and photo_b is None) or (pairs is not None and (photo_a or mask_a or mask_b)):
-        raise InputError("explain takes either two photos, with their masks, or --pairs FILE.csv with one pair a row")
     rows = read_pair_table(pairs) if pairs else ()
     trained = open_model(model, decision)
     if photo_a and photo_b:

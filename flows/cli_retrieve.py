@@ -20,6 +20,7 @@ def retrieve(
     seed: Annotated[int, typer.Option(help="of the episodes")] = 0,
 ) -> None:
     """Retrieval and few-shot classification at a node, on a store's validation split, with maps of its answers."""
+    typer.echo(f"opening {model}")
     from tasks.explanation.retrieval_report import write_retrieval_report
     from tasks.metric.episodes import EpisodeOptions
     from tasks.segments.store import open_store

@@ -21,6 +21,7 @@ def search(
     decision: shared.Decision = "auto",
 ) -> None:
     """The most similar photos of a store by one part. An index is built once and kept beside the store."""
+    typer.echo(f"opening {model}")
     from tasks.explanation.plain_text import drawable
     from tasks.explanation.search_files import search_file
     from tasks.segments.store import open_store

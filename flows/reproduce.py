@@ -144,7 +144,7 @@ def _notes(
     given = "" if parameters.store is None else f"; they stand in for the paper's {paper}"
     notes = [
         f"Data: {store.source}, {train} training and {validation} validation photos, {len(tree.leaves)} leaves{given}.",
-        f"All rows, but for what their names say: trunk {options.trunk} (weights {options.weights}), "
+        f"All rows, but for what their names say: trunk {options.trunk} (weights {Path(options.weights).name}), "
         f"{options.size} px, framing {options.framing}, fill {options.fill}, photos without the part: "
         f"{options.absent}, averaging by {options.averaging}, {options.augmentation} augmentation, at most "
         f"{options.epochs} epochs ({options.epochs_of(combined=True)} of a combined node), batch {options.batch}, "

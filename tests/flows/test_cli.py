@@ -240,7 +240,8 @@ def test_explain_takes_a_table_of_pairs(heml: Heml, tmp_path: Path, grown) -> No
     table.write_text("photo_a,photo_b,mask_a,mask_b\n" + pair.format(*"abab") + pair.format(*"bbbb"))
     run = ("explain", "--model", grown.trained.path, "--out", out)
     done = heml(*run, "--pairs", table).done()
-    first, second, page = done.out.splitlines()
+    opening, first, second, page = done.out.splitlines()
+    assert opening == f"opening {grown.trained.path}"  # said at once: torch takes seconds
     assert first.startswith("001  similarity 0.") and second.startswith("002  similarity 1.000; closer than ")
     assert page == f"page: {out / 'index.html'}"
     assert sorted(path.name for path in out.iterdir()) == ["001", "002", "index.html"]

@@ -31,7 +31,8 @@ def test_the_nearest_photos_are_told_and_drawn(search: Heml, files: Path) -> Non
     mask = ("--mask", str(files / "mask.png"))
     done = search(*mask, "--node", "badge", "--top", "3").done()
     written = json.loads((files / "out" / "search.json").read_text())
-    lines = done.out.splitlines()
+    opening, *lines = done.out.splitlines()
+    assert opening.startswith("opening ")
     assert [line.split()[0] for line in lines[:3]] == ["1", "2", "3"]
     assert [line.split()[2:] for line in lines[:3]] == [
         [found["image_id"], found["label"]] for found in written["found"]
