@@ -21,10 +21,11 @@ from tasks.segments.dominant_label import DominantLabel
 from tasks.segments.folder_source import FolderSource
 from tasks.segments.segmenter import load_segmenter
 from tasks.segments.segmenter_options import SegmenterOptions
+from tasks.segments.shard_writer import shard_path
 from tasks.segments.shards import plan_shards, shard_is_made
 from tasks.segments.source import SPLITS
 from tasks.segments.source_segmenter import is_fitted
-from tasks.segments.store import open_store, shard_path
+from tasks.segments.store import open_store
 
 SHARDS_TOLD = 10  # of those that failed
 FINE_TUNING_RATE = 1e-4  # of a published segmenter's weights

@@ -9,10 +9,10 @@ from tasks.artifacts import post_table
 from tasks.segments.segmenter import load_segmenter
 from tasks.segments.segmenter_options import SegmenterOptions
 from tasks.segments.shard_reader import read_header
+from tasks.segments.shard_writer import shard_path
 from tasks.segments.shards import ShardPlan, make_shard, shard_is_made
 from tasks.segments.source import Source
 from tasks.segments.source_segmenter import fit_on_source, read_fit_notes
-from tasks.segments.store import shard_path
 
 
 @task(name="fit-segmenter", task_run_name="fit segmenter", tags=["segment"])

@@ -23,8 +23,10 @@ from tasks.metric.options import TrainingOptions
 from tasks.metric.train_here import train_here
 from tasks.metric.trained_tree import TrainedTree, open_trained_tree, write_trained_tree
 from tasks.segments.pictures import encode_image, encode_label_map
+from tasks.segments.shard_writer import write_shard
 from tasks.segments.source import Split
-from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row, describe_segments
 from tasks.segments.tree import SegmentTree, parse_tree
 
 # The same examples in every run; torch's first call of each kind is slow, so no deadline.

@@ -18,9 +18,11 @@ from tasks.metric.identity import code_version
 from tasks.segments.provenance import Provenance
 from tasks.segments.shard_reader import read_header
 from tasks.segments.shard_schema import STORE_VERSION
+from tasks.segments.shard_writer import shard_path, write_shard
 from tasks.segments.shards import PHOTOS_A_SHARD
 from tasks.segments.source import SPLITS
-from tasks.segments.store import Row, SegmentStore, open_store, shard_path, write_shard
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row
 
 # The modules that a new row's content comes from.
 CODE = (

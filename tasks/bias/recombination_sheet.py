@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 from tasks.explanation.plain_text import fitting, font
 from tasks.explanation.sheet import enlarged
 from tasks.segments.pictures import decode_image
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 
 EXAMPLES = 64  # at most
 TILE = 128  # pixels

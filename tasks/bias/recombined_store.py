@@ -9,7 +9,8 @@ from tasks.bias.plan import RecombinationPlan
 from tasks.bias.training_photos import held_out_halves, training_photos
 from tasks.segments.pictures import decode_image, decode_label_map, encode_image, encode_label_map
 from tasks.segments.provenance import Provenance
-from tasks.segments.store import Row, SegmentStore, describe_segments
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row, describe_segments
 
 
 def write_recombined_store(store: SegmentStore, plan: RecombinationPlan, out: Path) -> SegmentStore:

@@ -18,7 +18,8 @@ from tasks.metric.nearest import Neighbour, search
 from tasks.metric.search_index import SearchIndex, open_search_index, search_decision
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.pictures import decode_image, decode_label_map
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 
 MOST = 500  # photos are shown in their full size: more would fill the memory
 

@@ -20,8 +20,9 @@ from tasks.segments.pictures import decode_image, encode_label_map
 from tasks.segments.segmenter import Segmenter
 from tasks.segments.shard_reader import read_header
 from tasks.segments.shard_schema import STORE_VERSION, ShardHeader
+from tasks.segments.shard_writer import shard_path, write_shard
 from tasks.segments.source import SPLITS, Item, Photo, Source, Split
-from tasks.segments.store import Row, describe_segments, shard_path, write_shard
+from tasks.segments.store_row import Row, describe_segments
 
 PHOTOS_A_SHARD = 250
 PHOTOS_A_BATCH = 16  # segmented at once

@@ -7,166 +7,20 @@ and can be made again alone.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from tasks.errors import InputError
 from tasks.segments.inside import is_inside
-from tasks.segments.picture_size import fits
-from tasks.segments.provenance import ROW_KINDS, Provenance
-from tasks.segments.shard_header import header_json
 from tasks.segments.shard_reader import group_sizes, read_batches, read_header
-from tasks.segments.shard_schema import (
-    METADATA_KEY,
-    MOST_PICTURE_BYTES,
-    MOST_ROWS,
-    ROWS_A_GROUP,
-    SCHEMA,
-    STORE_VERSION,
-    ShardHeader,
-    viewer_features,
-)
+from tasks.segments.shard_schema import ShardHeader
 from tasks.segments.source import SPLITS, Split
-from tasks.temporary_path import temporary_path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One image of the store.
-
-    Attributes:
-        image_id: unique in the store.
-        split: "train" or "validation".
-        label: what the metric is to tell apart.
-        group: a protected attribute, or None.
-        image: JPEG or PNG bytes as they came.
-        image_path: their file name.
-        mask: PNG bytes of the label map, one byte a pixel.
-        segments: what `describe_segments` says of the label map.
-        provenance: how a synthetic row was made; None for a photo. Rows of the validation split are photos.
-    """
-
-    image_id: str
-    split: Split
-    label: str
-    group: str | None
-    image: bytes
-    image_path: str
-    mask: bytes
-    segments: list[dict[str, Any]]
-    provenance: Provenance | None = None
-
-
-def shard_path(store: Path, split: Split, part: int) -> Path:
-    """Where a shard lies in its store."""
-    return store / f"split={split}" / f"part-{part:05d}.parquet"
-
-
-def describe_segments(label_map: NDArray[np.uint8], classes: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Area and bounding box of every class in a label map.
-
-    Args:
-        label_map: uint8 [h, w].
-        classes: class id to name.
-
-    Returns:
-        For each class that occurs, by id: name, class_id, area in pixels, and the box [top, bottom) x [left, right).
-
-    Raises:
-        InputError: the label map has an id that is not among the classes.
-    """
-    segments = []
-    for class_id in np.flatnonzero(np.bincount(label_map.ravel(), minlength=256)).tolist():
-        if class_id not in classes:
-            raise InputError(
-                f"the label map has the class id {class_id}, which the class table lacks; it has: "
-                f"{', '.join(map(str, sorted(classes)))}"
-            )
-        where = label_map == class_id
-        rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
-        segments.append(
-            {
-                "name": classes[class_id],
-                "class_id": class_id,
-                "area": int(where.sum()),
-                "top": int(rows[0]),
-                "left": int(columns[0]),
-                "bottom": int(rows[-1]) + 1,
-                "right": int(columns[-1]) + 1,
-            }
-        )
-    return segments
-
-
-def write_shard(
-    store: Path,
-    split: Split,
-    rows: Sequence[Row],
-    *,
-    source: str,
-    classes: Mapping[int, str],
-    key: str,
-    part: int,
-    parts: int,
-    notes: Mapping[str, Any] | None = None,
-) -> ShardHeader:
-    """Write one shard: whole or not at all (temporary name, then rename).
-
-    Raises:
-        InputError: a row of a validation shard is synthetic, a picture's file is too large, or there are too many rows.
-        OSError: the disk is full or not writable; the shard that was there before is untouched.
-    """
-    path = shard_path(store, split, part)
-    if len(rows) > MOST_ROWS:
-        raise InputError(f"{path} would have {len(rows)} rows, and {MOST_ROWS} are the most: write several shards")
-    for row in rows:
-        _check_photo(row, path)
-        if (size := max(len(row.image), len(row.mask))) > MOST_PICTURE_BYTES:
-            raise InputError(f"{row.image_id} has {size} bytes, and {MOST_PICTURE_BYTES} are the most: make it smaller")
-    header = ShardHeader(
-        version=STORE_VERSION,
-        source=source,
-        classes=dict(sorted(classes.items())),
-        key=key,
-        digest=_digest(rows),
-        part=part,
-        parts=parts,
-        rows=len(rows),
-        notes=dict(notes or {}),
-    )
-    table = pa.Table.from_pylist(
-        [
-            {
-                "image_id": row.image_id,
-                "split": row.split,
-                "label": row.label,
-                "group": row.group,
-                "image": {"bytes": row.image, "path": row.image_path},
-                "mask": {"bytes": row.mask, "path": f"{row.image_id}.png"},
-                "segments": row.segments,
-                "provenance": asdict(row.provenance) if row.provenance else None,
-            }
-            for row in rows
-        ],
-        schema=SCHEMA.with_metadata({METADATA_KEY: header_json(header), b"huggingface": json.dumps(viewer_features())}),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(path)
-    try:
-        # Pictures are compressed already: only the page encoding is left to gain. Checksums, so that damage is seen.
-        pq.write_table(table, temporary, row_group_size=ROWS_A_GROUP, compression="none", write_page_checksum=True)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return header
+from tasks.segments.store_row import Row, row_digest, row_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,8 +108,8 @@ class SegmentStore:
                 digest = hashlib.sha256()
                 for batch in read_batches(path):
                     for fields in batch.to_pylist():
-                        row = _row(fields, path)
-                        digest.update(_row_digest(row))
+                        row = row_of(fields, path)
+                        digest.update(row_digest(row))
                         yield row
                 if digest.hexdigest() != header.digest:
                     raise InputError(f"{path} holds other rows than it says: make it again with `heml prepare`")
@@ -324,42 +178,6 @@ def _rows_at(path: Path, first: int, numbers: Sequence[int]) -> dict[int, Row]:
     for batch in read_batches(path, groups=groups):
         places = [place for place in range(batch.num_rows) if there[start + place] in wanted]
         for place, fields in zip(places, batch.take(pa.array(places, pa.int64())).to_pylist(), strict=True):
-            found[there[start + place]] = _row(fields, path)
+            found[there[start + place]] = row_of(fields, path)
         start += batch.num_rows
     return found
-
-
-def _row(fields: dict[str, Any], path: Path) -> Row:
-    image, mask, made = fields.pop("image"), fields.pop("mask"), fields.pop("provenance")
-    provenance = None if made is None else Provenance(**made)
-    row = Row(image=image["bytes"], image_path=image["path"], mask=mask["bytes"], provenance=provenance, **fields)
-    _check_photo(row, path)
-    if not fits(row.mask, row.image):
-        raise InputError(f"{path}: the mask of {row.image_id} is of another size than its photo: mend it")
-    return row
-
-
-def _check_photo(row: Row, path: Path) -> None:
-    """What is reported on is photos only."""
-    if row.provenance is not None and row.provenance.kind not in ROW_KINDS:
-        raise InputError(f"{path}: {row.image_id} was made in an unknown way, {row.provenance.kind!r}: make it again")
-    if row.provenance is not None and path.parent.name == "split=validation":
-        raise InputError(
-            f"{path}: {row.image_id} is synthetic ({row.provenance.kind}), and results are reported on photos only: "
-            "leave it out of the validation split"
-        )
-
-
-def _digest(rows: Sequence[Row]) -> str:
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(_row_digest(row))
-    return digest.hexdigest()
-
-
-def _row_digest(row: Row) -> bytes:
-    """What the digest of the rows is taken over."""
-    made = () if row.provenance is None else astuple(row.provenance)
-    fields = (row.image_id, row.split, row.label, row.group)
-    pictures = (hashlib.sha256(data).hexdigest() for data in (row.image, row.mask))
-    return json.dumps([*fields, *pictures, *made]).encode()

@@ -19,7 +19,8 @@ from tasks.bias.groups import group_values
 from tasks.bias.shortcut import balanced
 from tasks.errors import InputError
 from tasks.segments.provenance import Provenance
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 
 LABELS = ("day", "night")
 

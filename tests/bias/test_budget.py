@@ -7,7 +7,8 @@ import pytest
 
 from tasks.bias.budget import equal_epochs, trained_images
 from tasks.segments.provenance import Provenance
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 
 
 @pytest.fixture

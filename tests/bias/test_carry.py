@@ -10,7 +10,8 @@ from tasks.bias import carry as module
 from tasks.bias.carry import carry_over
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.segments.provenance import Provenance
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 
 
 @pytest.mark.parametrize("name", ["badge", "root"])

@@ -15,7 +15,8 @@ from tasks.metric.model import embed, load_model
 from tasks.metric.node_result import finished_result
 from tasks.metric.subject import node_subject, shape_control
 from tasks.segments.pictures import decode_label_map, encode_label_map
-from tasks.segments.store import Row, SegmentStore, describe_segments
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row, describe_segments
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import pytest
 
 from tasks.bias.groups import find_group, group_values
 from tasks.errors import InputError
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 
 
 def test_by_the_column_if_there_is_one(store: SegmentStore) -> None:

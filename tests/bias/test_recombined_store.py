@@ -16,7 +16,9 @@ from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import training_data
 from tasks.segments.pictures import decode_image, decode_label_map
 from tasks.segments.provenance import PlanKind, Provenance
-from tasks.segments.store import Row, SegmentStore, describe_segments, shard_path
+from tasks.segments.shard_writer import shard_path
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row, describe_segments
 
 PLAN = RecombinationPlan(segment="badge", classes=("badge",), kind="other-label", seed=5)
 

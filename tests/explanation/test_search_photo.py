@@ -14,7 +14,8 @@ from tasks.explanation.search_photo import search_photo
 from tasks.explanation.search_record import PhotoSearch, search_json
 from tasks.metric import part_index
 from tasks.segments.pictures import decode_image, decode_label_map
-from tasks.segments.store import Row, SegmentStore, open_store
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pytest
 from tasks.explanation.report_record import TreeReport
 from tasks.explanation.tree_report import tree_report
 from tasks.segments.provenance import Provenance
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 
 COPY = Provenance(kind="copy", segment="", receiver="train-000", donor="train-000", seed=0, held_out=False)
 SAMPLE = replace(COPY, kind="same-label", segment="badge", donor="train-002")

@@ -6,8 +6,9 @@ import numpy as np
 import yaml
 
 from tasks.segments.pictures import encode_image, encode_label_map
+from tasks.segments.shard_writer import write_shard
 from tasks.segments.source import Split
-from tasks.segments.store import Row, describe_segments, write_shard
+from tasks.segments.store_row import Row, describe_segments
 
 TILES = tuple(f"tile{number:02d}" for number in range(1, 17))
 CLASSES = dict(enumerate(("ground", *TILES)))

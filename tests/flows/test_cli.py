@@ -12,7 +12,8 @@ import pytest
 from flows import cli
 from infra.processes import ServerError
 from tasks.segments.pictures import encode_image, encode_label_map
-from tasks.segments.store import SegmentStore, open_store, shard_path
+from tasks.segments.shard_writer import shard_path
+from tasks.segments.store import SegmentStore, open_store
 from tests.flows.command_line import Ended, Heml
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 from tests.flows.command_line import Heml
 
 

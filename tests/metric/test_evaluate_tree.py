@@ -10,7 +10,9 @@ from tasks.errors import InputError
 from tasks.metric.evaluate_tree import NodeFigures, evaluate_tree
 from tasks.metric.evaluation import Precision
 from tasks.segments.pictures import decode_label_map, encode_label_map
-from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
+from tasks.segments.shard_writer import write_shard
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row, describe_segments
 
 # The drawings' classes under other ids.
 OTHER_IDS = {0: 9, 1: 5, 2: 0, 3: 7}

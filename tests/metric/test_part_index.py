@@ -13,7 +13,8 @@ from tasks.metric.decision import node_embeddings
 from tasks.metric.part_index import PartIndex, index_folder, open_part_indexes
 from tasks.segments import decoded as decoding
 from tasks.segments.pictures import decode_label_map
-from tasks.segments.store import Row, SegmentStore, open_store
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ from tasks.metric.part_index import index_folder
 from tasks.metric.search_index import SearchIndex, open_search_index, search_decision
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.pictures import decode_image, decode_label_map, encode_label_map
-from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
+from tasks.segments.shard_writer import write_shard
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row, describe_segments
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from tasks.metric.options import TrainingOptions
 from tasks.metric.training_data import NodeView, held_out_rows, node_view, trained_rows, training_data
 from tasks.segments.decoded import DecodedSplit, Side, decode
 from tasks.segments.pictures import encode_image, encode_label_map
-from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
+from tasks.segments.shard_writer import write_shard
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row, describe_segments
 
 OPTIONS = TrainingOptions(trunk="small", size=16)
 CLASSES = {0: "ground", 1: "part"}

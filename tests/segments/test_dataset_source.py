@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tasks.segments.dataset_source as module
+import tasks.segments.opened_dataset as module
 from tasks.errors import InputError
 from tasks.segments.dataset_source import DatasetSource
 from tasks.segments.pictures import decode_image, encode_image, encode_label_map
@@ -20,7 +20,7 @@ CLASSES = ((0, "background"), (7, "part"))
 @pytest.fixture(autouse=True)
 def no_shared_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    module._open.cache_clear()
+    module.open_dataset.cache_clear()
 
 
 def photo(number: int) -> np.ndarray:
@@ -106,7 +106,7 @@ def test_the_source_can_be_pickled_after_it_was_opened(tmp_path: Path) -> None:
 
 def test_the_fingerprint_follows_the_file(tmp_path: Path) -> None:
     before = source(write(tmp_path / "faces.parquet", rows())).items()[0].fingerprint
-    module._open.cache_clear()
+    module.open_dataset.cache_clear()
     assert source(write(tmp_path / "faces.parquet", rows(12))).items()[0].fingerprint != before
 
 

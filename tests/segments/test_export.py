@@ -8,7 +8,8 @@ import pytest
 from tasks.errors import InputError
 from tasks.segments.export import export_node
 from tasks.segments.pictures import decode_image, decode_label_map
-from tasks.segments.store import Row, SegmentStore
+from tasks.segments.store import SegmentStore
+from tasks.segments.store_row import Row
 from tasks.segments.tree import SegmentTree
 
 LABELS = {"day": "../../day", "night": "/etc/night"}

@@ -5,7 +5,9 @@ import pytest
 
 from tasks.segments.extent import part_area, part_extent
 from tasks.segments.pictures import decode_label_map, encode_image, encode_label_map
-from tasks.segments.store import Row, SegmentStore, describe_segments, open_store, write_shard
+from tasks.segments.shard_writer import write_shard
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row, describe_segments
 
 CLASSES = {0: "ground", 1: "hair", 2: "hat"}
 

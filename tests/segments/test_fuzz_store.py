@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 
 from tasks.errors import InputError
 from tasks.segments import shard_reader as reader_module
-from tasks.segments import store as store_module
+from tasks.segments import shard_writer as writer_module
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.provenance import Provenance
 from tasks.segments.shard_reader import PICTURES_AT_ONCE
 from tasks.segments.shard_schema import METADATA_KEY, MOST_ROWS
+from tasks.segments.shard_writer import shard_path, write_shard
 from tasks.segments.source import Split
-from tasks.segments.store import Row, describe_segments, open_store, shard_path, write_shard
+from tasks.segments.store import open_store
+from tasks.segments.store_row import Row, describe_segments
 from tests.segments.mutations import EXAMPLES, damaged, every_input
 
 CLASSES = {0: "ground", 1: "sky", 7: "sun"}
@@ -289,7 +291,7 @@ def test_a_picture_that_is_too_large_is_neither_written_nor_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, large = written_with_one_row(tmp_path), bytes(1001)
-    for module in (store_module, reader_module):
+    for module in (writer_module, reader_module):
         monkeypatch.setattr(module, "MOST_PICTURE_BYTES", 1000)
     with pytest.raises(InputError, match="train-0 has 1001 bytes, and 1000 are the most: make it smaller"):
         write_shard(

@@ -1,7 +1,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,80 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from tasks.errors import InputError
 from tasks.segments import shard_reader
-from tasks.segments import store as module
+from tasks.segments import shard_writer as module
 from tasks.segments.pictures import decode_image, decode_label_map, encode_image, encode_label_map
-from tasks.segments.provenance import Provenance
-from tasks.segments.store import (
-    METADATA_KEY,
-    Row,
-    SegmentStore,
-    describe_segments,
-    open_store,
-    read_header,
-    shard_path,
-    write_shard,
-)
-
-CLASSES = {0: "ground", 1: "sky", 7: "sun"}
-
-
-def made_row(name: str, **fields: Any) -> Row:
-    label_map = np.array([[0, 1, 1], [0, 7, 1]], dtype=np.uint8)
-    row = Row(
-        image_id=name,
-        split="train",
-        label="day",
-        group=None,
-        image=encode_image(np.full((3, 2, 3), 9, dtype=np.uint8)),
-        image_path=f"{name}.png",
-        mask=encode_label_map(label_map),
-        segments=describe_segments(label_map, CLASSES),
-    )
-    return replace(row, **fields)
-
-
-def written(folder: Path, rows: list[Row], **fields: Any) -> Path:
-    given_fields = {"source": "sky", "classes": CLASSES, "key": "k", "part": 0, "parts": 1, **fields}
-    split = rows[0].split if rows else "train"
-    write_shard(folder, split, rows, **given_fields)
-    return shard_path(folder, split, given_fields["part"])
-
-
-def whole_store(folder: Path, **fields: Any) -> SegmentStore:
-    written(folder, [made_row("a"), made_row("b", group="g", label="night")], **fields)
-    written(folder, [made_row("c", split="validation")], **fields)
-    return open_store(folder)
-
-
-@given(arrays(np.uint8, st.tuples(st.integers(1, 7), st.integers(1, 7)), elements=st.sampled_from(list(CLASSES))))
-def test_segments_are_those_of_a_walk_over_the_pixels(label_map: np.ndarray) -> None:
-    found: dict[int, list[tuple[int, int]]] = {}
-    for y, x in np.ndindex(*label_map.shape):
-        found.setdefault(int(label_map[y, x]), []).append((y, x))
-    expected = [
-        {
-            "name": CLASSES[class_id],
-            "class_id": class_id,
-            "area": len(places),
-            "top": min(y for y, _ in places),
-            "left": min(x for _, x in places),
-            "bottom": max(y for y, _ in places) + 1,
-            "right": max(x for _, x in places) + 1,
-        }
-        for class_id, places in sorted(found.items())
-    ]
-    assert describe_segments(label_map, CLASSES) == expected
-
-
-def test_a_class_id_that_the_table_lacks_is_named() -> None:
-    with pytest.raises(InputError, match=r"has the class id 9, which the class table lacks; it has: 0, 1, 7"):
-        describe_segments(np.array([[0, 9]], dtype=np.uint8), CLASSES)
+from tasks.segments.shard_reader import read_header
+from tasks.segments.shard_schema import METADATA_KEY
+from tasks.segments.shard_writer import shard_path
+from tasks.segments.store import SegmentStore, open_store
+from tasks.segments.store_row import Row, describe_segments
+from tests.segments.skies import CLASSES, MADE, made_row, whole_store, written
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -123,24 +60,6 @@ def test_shards_follow_each_other_and_row_groups_too(tmp_path: Path) -> None:
     assert pq.ParquetFile(path).num_row_groups == 3
 
 
-def test_a_shard_s_header(tmp_path: Path) -> None:
-    header = write_shard(
-        tmp_path,
-        "train",
-        [made_row("a")],
-        source="sky",
-        classes={7: "sun", 0: "ground", 1: "sky"},
-        key="k",
-        part=0,
-        parts=1,
-        notes={"iou": 0.5},
-    )
-    assert header == read_header(shard_path(tmp_path, "train", 0))
-    assert (header.source, header.key, header.part, header.parts, header.rows) == ("sky", "k", 0, 1, 1)
-    assert list(header.classes.items()) == list(CLASSES.items())  # by id
-    assert header.notes == {"iou": 0.5}
-
-
 def test_the_digest_follows_the_content(tmp_path: Path) -> None:
     digests = {
         name: whole_store(tmp_path / name, **fields).digest
@@ -171,64 +90,12 @@ def test_the_digest_follows_the_order_of_rows_and_not_the_folder(tmp_path: Path)
     assert digest("x", [a, b]) == digest("y", [a, b]) != digest("z", [b, a])
 
 
-@pytest.mark.parametrize("moment", ["while it is written", "before it is renamed"])
-def test_a_shard_that_cannot_be_written_leaves_the_old_one(
-    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = written(tmp_path, [made_row("a")])
-    before = path.read_bytes()
-
-    def write_half(table: object, file: Path, **options: object) -> None:
-        file.write_bytes(before[:40])
-        raise OSError(28, "No space left on device")
-
-    def refuse(self: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device")
-
-    if moment == "while it is written":
-        monkeypatch.setattr(module.pq, "write_table", write_half)
-    else:
-        monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(OSError, match="No space"):
-        written(tmp_path, [made_row("a"), made_row("b")])
-    assert path.read_bytes() == before
-    assert [entry.name for entry in path.parent.iterdir()] == ["part-00000.parquet"]
-
-
-def test_one_shard_can_be_made_again_alone(make_store: Callable[..., SegmentStore], tmp_path: Path) -> None:
-    before = make_store(tmp_path)
-    rows = list(before.iterate("train"))[20:]
-    path = shard_path(tmp_path, "train", 1)
-    path.unlink()
-    header = replace_shard(before, rows)
-    assert open_store(tmp_path).digest == before.digest
-    assert header == before.shards[1][1]
-
-
-def replace_shard(store: SegmentStore, rows: list[Row]) -> object:
-    old = store.shards[1][1]
-    return write_shard(
-        store.path,
-        "train",
-        rows,
-        source=old.source,
-        classes=old.classes,
-        key=old.key,
-        part=old.part,
-        parts=old.parts,
-        notes=old.notes,
-    )
-
-
 def with_metadata(path: Path, **fields: object) -> None:
     """Rewrite a shard with other fields in its header."""
     table = pq.read_table(path, partitioning=None)
     metadata = dict(table.schema.metadata)
     header = {**json.loads(metadata[METADATA_KEY]), **fields}
     pq.write_table(table.replace_schema_metadata({**metadata, METADATA_KEY: json.dumps(header)}), path)
-
-
-MADE = Provenance(kind="other-label", segment="sun", receiver="a", donor="b", seed=3, held_out=True)
 
 
 def test_a_synthetic_row_comes_back_with_its_provenance(tmp_path: Path) -> None:
@@ -238,29 +105,6 @@ def test_a_synthetic_row_comes_back_with_its_provenance(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     assert list(store.iterate("train")) == store.at([0, 1]) == rows
     assert store.columns("train", ["provenance"])["provenance"] == [None, asdict(MADE)]
-
-
-def test_the_digest_follows_the_provenance(tmp_path: Path) -> None:
-    changes: list[dict[str, Any]] = [
-        {"kind": "copy"}, {"segment": "sky"}, {"receiver": "c"}, {"donor": "c"}, {"seed": 4}, {"held_out": False}
-    ]  # fmt: skip
-    made = [None, MADE, *(replace(MADE, **change) for change in changes)]
-    paths = [written(tmp_path / str(i), [made_row("a", provenance=provenance)]) for i, provenance in enumerate(made)]
-    assert len({read_header(path).digest for path in paths}) == len(made)
-
-
-def test_the_digest_of_photos_is_what_it_was_before_there_was_provenance(tmp_path: Path) -> None:
-    row = made_row("a", group="g")
-    pictures = [hashlib.sha256(data).hexdigest() for data in (row.image, row.mask)]
-    expected = hashlib.sha256(json.dumps(["a", "train", "day", "g", *pictures]).encode()).hexdigest()
-    assert read_header(written(tmp_path, [row])).digest == expected
-
-
-def test_a_synthetic_row_is_not_written_to_the_validation_split(tmp_path: Path) -> None:
-    rows = [made_row("c", split="validation"), made_row("s", split="validation", provenance=MADE)]
-    with pytest.raises(InputError, match=r"s is synthetic \(other-label\), .*leave it out of the validation split"):
-        written(tmp_path, rows)
-    assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_a_synthetic_row_is_not_read_from_the_validation_split(tmp_path: Path) -> None:

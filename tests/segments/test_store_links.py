@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import InputError
-from tasks.segments.store import SegmentStore, open_store, shard_path
+from tasks.segments.shard_writer import shard_path
+from tasks.segments.store import SegmentStore, open_store
 
 
 def test_a_shard_may_be_a_link_and_is_replaced_not_written_through(
