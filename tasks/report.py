@@ -22,7 +22,7 @@ from tasks.metric.evaluation import Precision
 from tasks.metric.losses import loss_family
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
-from tasks.metric.trained_tree import write_trained_tree
+from tasks.metric.tree_writer import write_trained_tree
 from tasks.segments.store import open_store
 from tasks.segments.tree import SegmentTree, parse_tree
 from tasks.training_run import TrainingRun

@@ -21,7 +21,8 @@ from tasks.metric.decision import TreeDecision, decide
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
 from tasks.metric.train_here import train_here
-from tasks.metric.trained_tree import TrainedTree, open_trained_tree, write_trained_tree
+from tasks.metric.trained_tree import TrainedTree, open_trained_tree
+from tasks.metric.tree_writer import write_trained_tree
 from tasks.segments.pictures import encode_image, encode_label_map
 from tasks.segments.shard_writer import write_shard
 from tasks.segments.source import Split

@@ -4,11 +4,7 @@ The folder is all that explaining and evaluating need; it is also what the regis
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
@@ -19,21 +15,17 @@ from numpy.typing import NDArray
 
 from tasks.errors import InputError, reason_of
 from tasks.metric.checkpoint import load_checkpoint
-from tasks.metric.decision import Decision, DecisionChoice, TreeDecision, label_numbers
+from tasks.metric.decision import Decision
 from tasks.metric.distances import OwnDistance
-from tasks.metric.evaluation import Precision, distance_quantiles
+from tasks.metric.evaluation import Precision
 from tasks.metric.kept_node import LARGEST_SIZE, TrainedNode, parse_node, parse_quantiles
 from tasks.metric.losses import loss_family
 from tasks.metric.model import EmbeddingModel, load_model
-from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
-from tasks.metric.same_label import same_label_quantiles
 from tasks.segments.class_names import check_class_names
 from tasks.segments.inside import is_inside
 from tasks.segments.names import check_name
-from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree, parse_tree
-from tasks.temporary_path import temporary_path
 
 if TYPE_CHECKING:
     from tasks.segments.segmenter import Segmenter
@@ -138,90 +130,6 @@ class TrainedTree:
         return node.composed if decision == "composed" and node.composed is not None else node.precision
 
 
-def write_trained_tree(
-    folder: Path,
-    tree: SegmentTree,
-    store: SegmentStore,
-    options: TrainingOptions,
-    results: Mapping[str, NodeResult],
-    decisions: TreeDecision,
-    choice: DecisionChoice,
-    facts: Mapping[str, Any],
-) -> None:
-    """Write a trained tree's folder anew. Files that can be linked are not copied.
-
-    Args:
-        folder: the folder.
-        tree: the tree.
-        store: the data that it was trained on.
-        options: how its nodes were trained.
-        results: every node's.
-        decisions: the composed decisions beside the nodes' own.
-        choice: which of the root's is the tree's; "auto" takes the one that the held-out images prefer.
-        facts: what else to keep; plain values.
-
-    Raises:
-        InputError: a checkpoint is missing or damaged.
-    """
-    labels = label_numbers(store, "validation")
-    with _written_whole(folder) as temporary:
-        nodes = {}
-        for number, node in enumerate(tree.nodes):
-            result = results[node.name]
-            composed = decisions.nodes.get(node.name)
-            fields: dict[str, Any] = {
-                "status": result.status,
-                "reason": result.reason,
-                "file": None,
-                "sha256": result.checkpoint_sha256,
-                "framing": result.framing,
-                "size": result.size,
-                "precision": asdict(result.precision),
-                "composed": composed and asdict(composed.composed),
-                "weight": decisions.weights.get(node.name, 0.0),
-                "quantiles": [],
-                "same_label_quantiles": [],
-            }
-            if result.status == "trained":
-                fields["file"] = f"nodes/{number:02d}.safetensors"
-                load_checkpoint(result.checkpoint, result.checkpoint_sha256)  # there and whole
-                _link(result.checkpoint, temporary / fields["file"])
-                kept = load_checkpoint(result.embeddings)
-                fields["quantiles"] = _rounded(distance_quantiles(kept["validation"]))
-                same = same_label_quantiles(kept["validation"], labels[kept["validation_indices"]])
-                fields["same_label_quantiles"] = _rounded(same)
-            nodes[node.name] = fields
-        description = {
-            "version": TREE_VERSION,
-            "source": store.source,
-            "store_digest": store.digest,
-            "classes": store.classes,
-            "tree": tree.to_dict(),
-            "options": asdict(options),
-            "nodes": nodes,
-            "decision": decisions.chosen(tree.root.name, choice),
-            "composed_quantiles": _rounded(decisions.quantiles),
-            "facts": dict(facts),
-        }
-        if store.segmenter:
-            shutil.copytree(store.segmenter, temporary / "segmenter", copy_function=_link)
-        (temporary / "tree.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
-
-
-@contextmanager
-def _written_whole(folder: Path) -> Iterator[Path]:
-    """A folder to write to that takes the other's place at the end, or leaves it as it was."""
-    temporary = temporary_path(folder)
-    shutil.rmtree(temporary, ignore_errors=True)
-    (temporary / "nodes").mkdir(parents=True)
-    try:
-        yield temporary
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def open_trained_tree(path: Path, device: str = "cpu") -> TrainedTree:
     """Open a trained tree's folder.
 
@@ -285,15 +193,3 @@ def _is_of(value: object, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     return type(value) is hint or (hint is float and type(value) is int)
-
-
-def _rounded(quantiles: NDArray[np.float32]) -> list[float]:
-    return [round(float(value), 6) for value in quantiles]
-
-
-def _link(source: str | Path, target: str | Path) -> str:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
-    return str(target)

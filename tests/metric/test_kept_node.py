@@ -13,7 +13,8 @@ from tasks.explanation.explain import SegmentedPhoto, explain_pair
 from tasks.metric.checkpoint import file_sha256, load_checkpoint, read_metadata
 from tasks.metric.evaluation import QUANTILES
 from tasks.metric.kept_node import LARGEST_SIZE, parse_node
-from tasks.metric.trained_tree import open_trained_tree, write_trained_tree
+from tasks.metric.trained_tree import open_trained_tree
+from tasks.metric.tree_writer import write_trained_tree
 from tasks.segments.pictures import decode_image, decode_label_map
 
 
