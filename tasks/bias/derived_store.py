@@ -32,6 +32,7 @@ CODE = (
     )),
     "metric/batches.py",
     "segments/pictures.py",
+    "segments/store_row.py",
 )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ class ChannelsToZero(nn.Module):
         self.activations = torch.empty(0)
 
     def activations_to_be_ablated(self, activations: NDArray[np.float32], _share: float) -> NDArray[np.intp]:
-        """All channels of [c, h, w]."""
+        """Maps, float32 [c, h, w], to all their channels, int64 [c]."""
         self.indices = np.arange(len(activations))
         return self.indices
 

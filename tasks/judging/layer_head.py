@@ -31,7 +31,10 @@ def last_layer(model: EmbeddingModel) -> str:
 
 
 def normalised(model: EmbeddingModel, pictures: Tensor) -> Tensor:
-    """uint8 [n, 3, h, w] to the model's input, on its device. Never an inference tensor: gradients may follow."""
+    """Pictures, uint8 [n, 3, h, w], to the model's input, float32 [n, 3, h, w], on its device.
+
+    Never an inference tensor: gradients may follow.
+    """
     with torch.inference_mode(False):
         return normalise(pictures.to(next(model.parameters()).device))
 

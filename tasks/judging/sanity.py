@@ -31,7 +31,7 @@ class CascadeStep(NamedTuple):
     Attributes:
         stage: the last one randomised.
         rank_correlation: float32 [n], Spearman's with the original map, in [-1, 1]; NaN where one is constant.
-        structural_similarity: float32 [n], SSIM of both maps scaled to [0, 1], in [-1, 1].
+        structural_similarity: float64 [n], SSIM of both maps scaled to [0, 1], in [-1, 1].
     """
 
     stage: str

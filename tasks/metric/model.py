@@ -79,7 +79,7 @@ def load_model(spec: ModelSpec, state: Mapping[str, Tensor]) -> EmbeddingModel:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 or 0..255 float [n, 3, h, w] to float32 with ImageNet's mean and standard deviation, channels_last."""
+    """Pictures of values in 0..255, [n, 3, h, w] -> float32 [n, 3, h, w], by ImageNet's statistics, channels_last."""
     mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1) * 255
     std = torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1) * 255
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)

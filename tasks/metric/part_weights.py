@@ -64,7 +64,7 @@ def learn_part_weights(leaves: Mapping[str, PartEmbeddings], images: Tensor, lab
 
 
 def _regress(distances: Tensor, labels: Tensor) -> NDArray[np.float64]:
-    """Shares of the non-negative weights, float64 [leaves], from float64 [leaves, n, n]; equal ones if all are 0."""
+    """The weights' shares, equal if all are 0: float64 [leaves, n, n] and int64 [n] -> float64 [leaves]."""
     one, other = np.triu_indices(len(labels), k=1)
     x = distances.numpy()[:, one, other].T
     sign = np.where((labels[:, None] == labels[None]).numpy()[one, other], 1.0, -1.0)

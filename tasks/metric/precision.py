@@ -167,7 +167,7 @@ def _shares(
 def _expected(
     rows: Tensor, farthest: Tensor, query_labels: Tensor, reference_labels: Tensor, k: int, own: Tensor | None
 ) -> Tensor:
-    """Shares where references as far as the K-th, [b, 1], count by expectation."""
+    """Shares of the K nearest with the query's label, those as far as the K-th by expectation, float64 [b]."""
     same = query_labels[:, None] == reference_labels
     nearer, tied = rows < farthest, rows == farthest
     if own is not None:

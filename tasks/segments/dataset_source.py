@@ -163,7 +163,8 @@ class DatasetSource:
     @property
     def _opened(self) -> OpenedDataset:
         columns = (self.image, self._label_column, self.mask, self.group)
-        return open_dataset(self.dataset, self.subset, self.revision, tuple(filter(None, columns)))
+        asked = tuple(column for column in columns if column is not None)
+        return open_dataset(self.dataset, self.subset, self.revision, asked)
 
     def _mask_of(self, item: Item) -> str:
         return f"{self.mask} of row {item.image_id} in {self.dataset}"

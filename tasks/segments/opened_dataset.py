@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +18,22 @@ from tasks.segments.source import Split
 
 # How the splits of published data sets are called; the first that is there becomes our validation split.
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "test")
+
+
+class LocalFile(NamedTuple):
+    """A Parquet file on this machine.
+
+    Attributes:
+        path: where it lies.
+        split: as it is called there; "train" where files are of no split.
+        size: bytes.
+        changed: when, nanoseconds since 1970.
+    """
+
+    path: Path
+    split: str
+    size: int
+    changed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,9 +53,8 @@ class OpenedDataset:
     version: str
 
 
-@lru_cache(maxsize=4)
 def open_dataset(name: str, subset: str | None, revision: str | None, columns: tuple[str, ...]) -> OpenedDataset:
-    """Open a data set, once a process.
+    """Open a data set: once a process, unless its files on this machine have changed since.
 
     Args:
         name: on the hub, or a Parquet file, or a folder of Parquet files.
@@ -50,12 +65,21 @@ def open_dataset(name: str, subset: str | None, revision: str | None, columns: t
     Raises:
         InputError: it cannot be opened, its splits cannot be told, or it lacks a column.
     """
-    datasets, local = _library(), _local_files(name)
+    return _opened(name, subset, revision, columns, _local_files(name))
+
+
+@lru_cache(maxsize=4)
+def _opened(
+    name: str, subset: str | None, revision: str | None, columns: tuple[str, ...], local: tuple[LocalFile, ...] | None
+) -> OpenedDataset:
+    datasets = _library()
     try:
         if local is None:
             found = datasets.load_dataset(name, subset, revision=revision)
         else:
-            files = {split: [str(path) for path in paths] for split, paths in local.items()}
+            files: dict[str, list[str]] = {}
+            for file in local:
+                files.setdefault(file.split, []).append(str(file.path))
             found = datasets.load_dataset("parquet", data_files=files)
     except Exception as error:  # whatever the hub, the network, pyarrow or the format make it raise
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -75,8 +99,7 @@ def open_dataset(name: str, subset: str | None, revision: str | None, columns: t
         facts = [[Path(part["filename"]).parts[-3:] for part in table.cache_files] for table in tables.values()]
         version = json.dumps(facts)
     else:
-        stats = [(path.name, path.stat()) for paths in local.values() for path in paths]
-        version = json.dumps([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
+        version = json.dumps([(file.path.name, file.size, file.changed) for file in local])
     return OpenedDataset(name, tables, own_splits, version)
 
 
@@ -169,8 +192,8 @@ def _library() -> Any:
     return datasets
 
 
-def _local_files(name: str) -> dict[str, list[Path]] | None:
-    """Parquet files by split, as their names or folders say; None for a name on the hub."""
+def _local_files(name: str) -> tuple[LocalFile, ...] | None:
+    """Parquet files with their splits, as their names or folders say; None for a name on the hub."""
     path = Path(name).expanduser()
     if not path.exists():
         if path.suffix == ".parquet" or name.startswith((".", "/", "~")):
@@ -179,18 +202,16 @@ def _local_files(name: str) -> dict[str, list[Path]] | None:
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*.parquet") if file.name[0] != ".")
     if not files:
         raise InputError(f"{name} holds no Parquet file: give a folder that does")
-    by_split: dict[str, list[Path]] = {}
-    nameless: list[Path] = []
+    splits: dict[Path, str | None] = {}
     for file in files:
         relative = file.name if path.is_file() else str(file.relative_to(path))
         words = re.split(r"[^a-z]+", relative.lower())
-        split = next((word for word in ("train", *VALIDATION_NAMES) if word in words), None)
-        (nameless if split is None else by_split.setdefault(split, [])).append(file)
-    if not by_split:
-        return {"train": files}
-    if nameless:
+        splits[file] = next((word for word in ("train", *VALIDATION_NAMES) if word in words), None)
+    nameless = [file for file, split in splits.items() if split is None]
+    if nameless and len(nameless) < len(files):
         raise InputError(f"{nameless[0]} is of no split, others in {name} are: put train or validation in its name")
-    return by_split
+    stats = [(file, split or "train", file.stat()) for file, split in splits.items()]
+    return tuple(LocalFile(file, split, stat.st_size, stat.st_mtime_ns) for file, split, stat in stats)
 
 
 def _choose_splits(found: dict[str, Any], name: str) -> tuple[dict[Split, Any], bool]:

@@ -46,7 +46,7 @@ def write_shard(
     """Write one shard under a temporary name, and rename it.
 
     Raises:
-        InputError: a row of a validation shard is synthetic, a picture's file is too large, or there are too many rows.
+        InputError: as `check_photo`, or a picture's file is too large, or there are too many rows.
         OSError: the disk is full or not writable; the shard that was there before is untouched.
     """
     path = shard_path(store, split, part)

@@ -83,11 +83,11 @@ def row_of(fields: dict[str, Any], path: Path) -> Row:
     """A row from its columns as a shard holds them.
 
     Raises:
-        InputError: the row is synthetic where only photos may be, or its mask is of another size than its photo.
+        InputError: as `check_photo`, or the mask is of another size than the photo.
     """
-    image, mask, made = fields.pop("image"), fields.pop("mask"), fields.pop("provenance")
-    provenance = None if made is None else Provenance(**made)
-    row = Row(image=image["bytes"], image_path=image["path"], mask=mask["bytes"], provenance=provenance, **fields)
+    image, mask, made = (fields[name] for name in ("image", "mask", "provenance"))
+    pictures = {"image": image["bytes"], "image_path": image["path"], "mask": mask["bytes"]}
+    row = Row(**{**fields, **pictures, "provenance": None if made is None else Provenance(**made)})
     check_photo(row, path)
     if not fits(row.mask, row.image):
         raise InputError(f"{path}: the mask of {row.image_id} is of another size than its photo: mend it")
@@ -95,7 +95,11 @@ def row_of(fields: dict[str, Any], path: Path) -> Row:
 
 
 def check_photo(row: Row, path: Path) -> None:
-    """What is reported on is photos only.
+    """Check that a shard's row may stand there: results are reported on photos only.
+
+    Args:
+        row: the row.
+        path: of the shard.
 
     Raises:
         InputError: a row of a validation shard is synthetic, or a synthetic one was made in an unknown way.
@@ -110,7 +114,7 @@ def check_photo(row: Row, path: Path) -> None:
 
 
 def rows_digest(rows: Sequence[Row]) -> str:
-    """SHA-256 over the contents of rows."""
+    """SHA-256 over rows: all that results depend on, so neither file names nor what is derived from the masks."""
     digest = hashlib.sha256()
     for row in rows:
         digest.update(row_digest(row))
@@ -118,7 +122,7 @@ def rows_digest(rows: Sequence[Row]) -> str:
 
 
 def row_digest(row: Row) -> bytes:
-    """What the digest of rows is taken over, of one."""
+    """What `rows_digest` takes in of a row."""
     made = () if row.provenance is None else astuple(row.provenance)
     fields = (row.image_id, row.split, row.label, row.group)
     pictures = (hashlib.sha256(data).hexdigest() for data in (row.image, row.mask))

@@ -214,7 +214,7 @@ def test_explain_evaluate_and_export_write_what_they_say(heml: Heml, tmp_path: P
 
     written = tmp_path / "evaluation.json"
     run = ("evaluate", "--model", grown.trained.path, "--store", grown.store.path, "--json", written)
-    heml(*run).done()
+    assert heml(*run).done().out.startswith(f"opening {grown.trained.path}\n")
     nodes = json.loads(written.read_text())["nodes"]
     for name, result in grown.results.items():  # the same data, so the same figures as in training
         assert nodes[name]["precision_at_1"] == result.precision.at[1]

@@ -16,6 +16,7 @@ def retrieve(heml: Heml, grown: Any, tmp_path: Path) -> Heml:
 
 def test_it_writes_what_it_says_of_the_root_by_default(retrieve: Heml, grown: Any, tmp_path: Path) -> None:
     done = retrieve("--ways", 2, "--queries", 3, "--episodes", 10, "--seed", 1).done()
+    assert done.out.startswith(f"opening {grown.trained.path}\n")
     written = json.loads((tmp_path / "out/retrieval.json").read_text(encoding="utf-8"))
     assert written["node"] == "root"
     # One nearest neighbour is right or not: Recall@1 is the P@1 of training.

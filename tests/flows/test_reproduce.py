@@ -1,6 +1,7 @@
 """A study of the paper as a Prefect flow: rows trained once, recorded, and set beside the paper's figures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.cli_options import check_count
 from flows.parameters import ReproduceParameters
-from flows.reproduce import reproduce
+from flows.reproduce import _notes, reproduce
 from flows.study_data import DATASETS, hub_data
+from flows.trees import resolve_tree
+from infra.settings import load_settings
 from tasks.errors import InputError
 from tasks.metric.options import TrainingOptions
 from tasks.segments.store import SegmentStore
@@ -73,6 +76,14 @@ def test_rows_are_trained_once_and_set_beside_the_paper(
     assert next(path for path in before if path.name == "triplet-traditional-seed0.json").stat().st_mtime_ns > max(
         before.values()
     )
+
+
+def test_weights_are_named_without_their_folder(store: SegmentStore, options: TrainingOptions, tmp_path: Path) -> None:
+    parameters = ReproduceParameters(study="celeba", store=store.path, options=options)
+    given = replace(options, weights=str(tmp_path / "trunk.pth"))
+    settings = load_settings(home=tmp_path, device="cpu")
+    notes = " ".join(_notes(parameters, "faces", store, resolve_tree("auto", store), given, settings))
+    assert "(weights trunk.pth)" in notes and str(tmp_path) not in notes
 
 
 def test_the_hub_s_data_sets_are_prepared_with_the_label_from_the_segment(tmp_path: Path) -> None:

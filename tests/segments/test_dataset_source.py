@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tasks.segments.opened_dataset as module
 from tasks.errors import InputError
 from tasks.segments.dataset_source import DatasetSource
 from tasks.segments.pictures import decode_image, encode_image, encode_label_map
@@ -20,7 +19,6 @@ CLASSES = ((0, "background"), (7, "part"))
 @pytest.fixture(autouse=True)
 def no_shared_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    module.open_dataset.cache_clear()
 
 
 def photo(number: int) -> np.ndarray:
@@ -106,7 +104,6 @@ def test_the_source_can_be_pickled_after_it_was_opened(tmp_path: Path) -> None:
 
 def test_the_fingerprint_follows_the_file(tmp_path: Path) -> None:
     before = source(write(tmp_path / "faces.parquet", rows())).items()[0].fingerprint
-    module.open_dataset.cache_clear()
     assert source(write(tmp_path / "faces.parquet", rows(12))).items()[0].fingerprint != before
 
 
@@ -211,6 +208,12 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     refused("someone/faces", r"someone/faces cannot be opened \(Couldn't reach .* on the Hub\): check the name")
+
+
+@pytest.mark.parametrize("column", ["image", "label", "mask", "group"])
+@pytest.mark.parametrize("name", ["", "face"])
+def test_a_column_that_is_not_there_is_named(tmp_path: Path, column: str, name: str) -> None:
+    refused(write(tmp_path / "faces.parquet", rows()), f"has no column '{name}'", **{column: name})
 
 
 def test_splits_without_train_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import tasks.segments.folder_source as folder_module
-import tasks.segments.opened_dataset as dataset_module
 from tasks.errors import InputError
 from tasks.segments.dataset_source import DatasetSource
 from tasks.segments.folder_source import FolderSource
@@ -26,7 +25,6 @@ HEIGHT, WIDTH = 10, 20
 @pytest.fixture(autouse=True)
 def no_shared_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    dataset_module.open_dataset.cache_clear()
 
 
 def photo(number: int) -> bytes:
