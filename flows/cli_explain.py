@@ -7,6 +7,7 @@ import typer
 
 from flows import cli_options as shared
 from flows.cli_model import Model, open_model
+from flows.writable import check_writable
 from tasks.errors import InputError
 
 
@@ -23,6 +24,7 @@ def explain(
     """Why two photos are alike: the tree of distances with a map at every node. With --pairs, a page for each pair."""
     if (pairs is None and photo_b is None) or (pairs is not None and (photo_a or mask_a or mask_b)):
         raise InputError("explain takes either two photos, with their masks, or --pairs FILE.csv with one pair a row")
+    check_writable(out)
     typer.echo(f"opening {model}")
     from tasks.explanation.explain_pairs import explain_pairs
     from tasks.explanation.explain_photos import explain_photos

@@ -66,8 +66,10 @@ def run_demo() -> Path:
         figure = outcome["nodes"][node["name"]]["precision_at_1"]
         console.print(f"  {node['name']:8} {node['standing']:3.0f} %   P@1 {figure:.2f}")
     root = outcome["nodes"][outcome["root"]]
-    low, high = root["intervals"]["precision_at_1"]
-    console.print(f"\nroot P@1   {root['precision_at_1']:.3f} ({low:.3f} to {high:.3f})")
+    figures = root["composed"] if outcome["decision"] == "composed" else root
+    low, high = figures["intervals"]["precision_at_1"]
+    by = f"by the {outcome['decision']} decision"
+    console.print(f"\nroot P@1   {figures['precision_at_1']:.3f} ({low:.3f} to {high:.3f}), {by}")
     console.print(f"page       {page}\nreport     {home / 'run' / 'report.html'}\nmodel      {outcome['model_uri']}")
     return page
 

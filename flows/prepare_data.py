@@ -12,6 +12,7 @@ from flows.console import say
 from flows.follow import follow
 from flows.parameters import PrepareParameters
 from flows.photo_sources import Labelled
+from flows.writable import check_writable
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
@@ -26,6 +27,7 @@ from tasks.segments.shards import plan_shards, shard_is_made
 from tasks.segments.source import SPLITS
 from tasks.segments.source_segmenter import is_fitted
 from tasks.segments.store import open_store
+from tasks.segments.stratify import some
 
 SHARDS_TOLD = 10  # of those that failed
 FINE_TUNING_RATE = 1e-4  # of a published segmenter's weights
@@ -46,6 +48,7 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     """
     settings = load_settings()
     check_engine(settings, say)
+    check_writable(parameters.out)
     return outlive_outages(lambda: _prepared(parameters, settings), settings, say)
 
 
@@ -58,6 +61,9 @@ def _prepared(parameters: PrepareParameters, settings: Settings) -> dict[str, An
     if isinstance(source, FolderSource) and isinstance(source.label, DominantLabel):
         say("reading every mask once: the label is the class with the most pixels")
         _say_left_out(source.left_out(), source.label.least_photos)
+    if isinstance(source, FolderSource) and (unlisted := source.unlisted()):
+        what = "photo" if len(unlisted) == 1 else "photos"
+        say(f"left out {len(unlisted)} {what} that {source.labels} does not list: {some(unlisted)}")
     classes, segmenter = source.classes(), store / "segmenter"
     notes: dict[str, Any] = {}
     if parameters.fit_segmenter:

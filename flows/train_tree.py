@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from prefect import flow
@@ -17,6 +16,7 @@ from flows.parameters import TrainParameters
 from flows.tracked_run import tracked_run
 from flows.trainings import Future, Training, Trainings
 from flows.trees import AUTO, fitting_presets, resolve_tree
+from flows.writable import check_writable
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner
 from infra.settings import Settings, load_settings
@@ -62,7 +62,7 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     tree = resolve_tree(parameters.tree, store)
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
     if parameters.out is not None:
-        _check_writable(parameters.out)
+        check_writable(parameters.out)
     run = training_run(store, tree, options, settings)
     done = finished_nodes(tree, store, options, settings.nodes)
     for name, preset in fitting_presets(store).items() if parameters.tree == AUTO else ():
@@ -131,6 +131,7 @@ def _run(
             "take larger segments or more images"
         )
     build_model(options.model)  # a trunk that nobody knows, or weights that cannot be had, before any node starts
+    say("training; each node is told once it and those before it have ended")
     nodes = _node_trainings(run, tree, store, options, settings)
     controls = _control_trainings(run, tree, store, options, settings) if parameters.controls else None
     results, cached = _collect(nodes, tree)
@@ -154,15 +155,6 @@ def _run(
     keep_outcome(out, run_digest(parameters, settings, store, tree, results), outcome)
     _say_end(outcome)
     return outcome
-
-
-def _check_writable(out: Path) -> None:
-    """Find out before the training, and not after it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=out).close()
-    except OSError as error:
-        raise InputError(f"the folder {out} cannot be written to ({error.strerror}): give another --out") from None
 
 
 def _out(parameters: TrainParameters, settings: Settings, store: SegmentStore, root: NodeResult) -> Path:

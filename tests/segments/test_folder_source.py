@@ -13,6 +13,7 @@ from PIL import Image
 from tasks.errors import InputError
 from tasks.segments.folder_source import FolderSource
 from tasks.segments.pictures import decode_image, encode_image, encode_label_map
+from tasks.segments.segment_label import SegmentLabel
 
 CLASSES = {0: "background", 7: "part"}
 
@@ -123,6 +124,10 @@ def test_photos_that_are_not_listed_are_left_alone(folder: Path) -> None:
     (folder / "images/stray.png").write_bytes(b"")
     (folder / "images/notes.txt").write_text("")
     assert len(source(folder).items()) == 10
+    assert source(folder).unlisted() == ["stray"]
+    assert source(folder, labels=None, label=SegmentLabel(segment="part"), group=None).unlisted() == []
+    (folder / "images/stray.png").unlink()
+    assert source(folder).unlisted() == []
 
 
 def rewrite(root: Path, old: str, new: str) -> None:
