@@ -268,7 +268,7 @@ def test_a_store_of_another_version_is_refused(
     heml: Heml, tmp_path: Path, make_store, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
     with monkeypatch.context() as patch:
-        for module in ("store", "shard_header"):
+        for module in ("shard_writer", "shard_header"):
             patch.setattr(f"tasks.segments.{module}.STORE_VERSION", 99)
         make_store(tmp_path / "store", train=20, validation=8)
     for command in (("train",), ("export", "--node", "body", "--out", tmp_path / "out")):
