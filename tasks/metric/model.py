@@ -79,7 +79,11 @@ def load_model(spec: ModelSpec, state: Mapping[str, Tensor]) -> EmbeddingModel:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """Pictures of values in 0..255, [n, 3, h, w] -> float32 [n, 3, h, w], by ImageNet's statistics, channels_last."""
+    """Less ImageNet's mean, by its standard deviation, channels_last: [n, 3, h, w] -> float32 [n, 3, h, w].
+
+    Args:
+        images: uint8 or floating, in 0..255.
+    """
     mean = torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1) * 255
     std = torch.tensor(IMAGENET_STD, device=images.device).view(1, 3, 1, 1) * 255
     return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)

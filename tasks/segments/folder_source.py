@@ -133,8 +133,10 @@ class FolderSource:
         Raises:
             InputError: a folder or file is missing or cannot be used.
         """
-        listed = {row.image_id for row in self._rows(self.labels)} if self.labels else set()
-        return [image_id for image_id in self._photos() if image_id not in listed] if self.labels else []
+        if self.labels is None:
+            return []
+        listed = {row.image_id for row in self._rows(self.labels)}
+        return [image_id for image_id in self._photos() if image_id not in listed]
 
     def _labelled(self) -> tuple[list[Item], dict[str, int]]:
         """All listed photos with their labels, not yet split here, and how many are left out."""
