@@ -18,7 +18,7 @@ from tasks.explanation.report_page import write_report
 from tasks.explanation.tree_report import tree_report
 from tasks.metric.controls import judge_controls
 from tasks.metric.decision import DecisionChoice, TreeDecision, decide, node_embeddings
-from tasks.metric.evaluation import Precision
+from tasks.metric.evaluation import Precision, precision_by_chance
 from tasks.metric.losses import loss_family
 from tasks.metric.node_result import NodeResult
 from tasks.metric.options import TrainingOptions
@@ -64,6 +64,7 @@ def assemble(
     beside = judge_controls(tree, store, options, by_name, [NodeResult.from_dict(fields) for fields in controls])
     facts = {
         "additive": asdict(additive) if additive else None,
+        "chance": precision_by_chance(store.labels["validation"]),
         "controls": {name: asdict(found) for name, found in beside.items()},
     }
     write_trained_tree(model, tree, store, options, by_name, decisions, choice, facts)

@@ -70,6 +70,7 @@ def explain_pair(trained: TrainedTree, a: SegmentedPhoto, b: SegmentedPhoto) -> 
         composed_percentile=None if total is None else percentile(total, trained.composed_quantiles),
         composed_maps=_added_up(placed),
         typical_distance=_typical_distance(trained, total is not None),
+        chance=_chance(trained),
     )
 
 
@@ -124,6 +125,13 @@ def _typical_distance(trained: TrainedTree, composed: bool) -> float | None:
     by_sum = composed and trained.decision == "composed"
     quantiles = trained.composed_quantiles / 4 if by_sum else trained.nodes[trained.tree.root.name].quantiles
     return float(np.median(quantiles)) if len(quantiles) else None
+
+
+def _chance(trained: TrainedTree) -> float | None:
+    chance = trained.facts.get("chance")
+    if chance is not None and (not isinstance(chance, int | float) or not 0 <= chance <= 1):
+        raise InputError(f"{trained.path}/tree.json holds no P@K by chance that can be read: train again")
+    return chance
 
 
 def _explain_node(

@@ -25,6 +25,7 @@ def explanation_json(explanation: PairExplanation) -> dict[str, Any]:
         "similarity": similarity(explanation.distance),
         "percentile": explanation.percentile,
         "typical_similarity": similarity(explanation.typical_distance),
+        "precision_at_1_by_chance": explanation.chance,
         "nodes": [_node(node) for node in explanation.nodes],
         "additive": None if explanation.additive is None else asdict(explanation.additive),
     }

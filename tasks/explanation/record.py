@@ -109,6 +109,7 @@ class PairExplanation:
             either sign. The mean is `sum_i w_i cos_i` over the leaves that both show, less the biases' share; None
             without such a leaf.
         typical_distance: what half of the validation pairs are below, on the scale of `distance`; None without pairs.
+        chance: P@K of random neighbours among all validation photos, in [0, 1]; None where it is not known.
     """
 
     photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -120,6 +121,7 @@ class PairExplanation:
     composed_percentile: float | None = None
     composed_maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     typical_distance: float | None = None
+    chance: float | None = None
 
     @property
     def root(self) -> NodeExplanation:
@@ -140,3 +142,15 @@ class PairExplanation:
     def percentile(self) -> float | None:
         """Share of the validation pairs with at most this distance, by the tree's decision, in [0, 100]."""
         return self.root.percentile if self.decision == "own" else self.composed_percentile
+
+    @property
+    def precision(self) -> Precision:
+        """The root's P@K by the tree's decision."""
+        composed = self.root.composed_precision if self.decision == "composed" else None
+        return composed or self.root.precision
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the root finds the label no better than chance, as far as the interval of its P@1 can tell."""
+        interval = self.precision.intervals[1]
+        return self.chance is not None and interval is not None and interval[0] <= self.chance

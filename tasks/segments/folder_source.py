@@ -245,7 +245,12 @@ class FolderSource:
                 columns = list(reader.fieldnames or ())
                 for column in (ID_COLUMN, label, self.group):
                     if column is not None and column not in columns:
-                        raise InputError(f"{labels} has no column {column!r}: it has {', '.join(columns) or 'none'}")
+                        commas = (
+                            "; save it with commas between columns" if len(columns) == 1 and ";" in columns[0] else ""
+                        )
+                        raise InputError(
+                            f"{labels} has no column {column!r}: it has {', '.join(columns) or 'none'}{commas}"
+                        )
                     if column is not None and columns.count(column) > 1:
                         raise InputError(f"{labels} has the column {column!r} twice: rename one of them")
                 rows = list(reader)

@@ -194,7 +194,7 @@ def _join(pair: Sequence[TreeNode], names: Mapping[tuple[str, str], str], is_roo
     leaves = left.leaves + right.leaves
     named = names.get((left.name, right.name)) or names.get((right.name, left.name))
     # Two nodes with the same first leaf differ in their number of leaves, so these names are unique.
-    default = ROOT_NAME if is_root else "+".join(leaves) if len(leaves) < 3 else f"{leaves[0]}+{len(leaves) - 1}"
+    default = ROOT_NAME if is_root else "+".join(leaves) if len(leaves) < 3 else f"{leaves[0]}+{len(leaves) - 1} more"
     classes = None if is_root else (left.classes or ()) + (right.classes or ())
     return TreeNode(
         name=named or default,

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tasks.errors import InputError
 from tasks.explanation.additive import AdditiveFit, fit_additive
 from tasks.explanation.explain import SegmentedPhoto, explain_pair
 from tasks.explanation.record import NodeExplanation, PairExplanation
@@ -270,6 +271,19 @@ def test_the_tree_s_decision_says_how_far_apart_the_photos_are(grown: Any, train
         (composed, [one / 4 for one in trained.composed_quantiles]),
     ):
         assert explanation.typical_distance == pytest.approx(sorted(quantiles)[len(quantiles) // 2])
+
+
+def test_what_guessing_reaches_is_the_tree_s_own_fact(grown: Any, trained: TrainedTree) -> None:
+    a = photo(grown.store, 0)
+    assert explain_pair(trained, a, a).chance is None
+    assert explain_pair(replace(trained, facts={"chance": 0.5}), a, a).chance == 0.5
+
+
+@pytest.mark.parametrize("chance", ["x", [0.5], -0.1, 1.5, float("nan")])
+def test_a_chance_that_is_none_is_named(grown: Any, trained: TrainedTree, chance: object) -> None:
+    a = photo(grown.store, 0)
+    with pytest.raises(InputError, match="holds no P@K by chance that can be read: train again"):
+        explain_pair(replace(trained, facts={"chance": chance}), a, a)
 
 
 @pytest.mark.parametrize("loss", ["triplet", "snr"])

@@ -15,6 +15,8 @@ from tasks.explanation.explanation_json import explanation_json
 from tasks.explanation.page import spot, write_page
 from tasks.explanation.pair_place import PairPlace
 from tasks.explanation.wording import verdict
+from tasks.metric.decision import Decision
+from tasks.metric.evaluation import Precision
 from tasks.segments.framing import Box
 
 
@@ -105,6 +107,22 @@ def test_a_figure_is_set_beside_what_half_of_the_pairs_reach(tmp_path: Path, mak
     assert "half of the validation pairs, which are pairs of other photos, are at 0.800 or above." in (
         parse(tmp_path / "index.html").text
     )
+
+
+@pytest.mark.parametrize(
+    ("decision", "chance", "said"), [("own", 0.79, True), ("own", 0.78, False), ("composed", 0.79, False)]
+)
+def test_a_tree_that_only_guesses_is_said_to(
+    decision: Decision, chance: float, said: bool, tmp_path: Path, make_pair: Any, parse: Any
+) -> None:
+    made = make_pair(2)
+    better = Precision(at={1: 0.9, 2: 0.9, 8: 0.9}, intervals=dict.fromkeys((1, 2, 8), (0.88, 0.92)), n=120)
+    root = replace(made.root, composed_precision=better)  # its own P@1 is 0.84 (0.79 to 0.88)
+    changed = replace(made, decision=decision, chance=chance, nodes=(*made.nodes[:-1], root))
+    write_page(changed, tmp_path / "index.html")
+    words = "no better than guessing does: its P@1 is 0.84 (0.79 to 0.88), a guess's 0.79."
+    assert (words in parse(tmp_path / "index.html").text) is said
+    assert ("no better than guessing" in parse(tmp_path / "index.html").text) is said
 
 
 def test_near_equal_photos_are_not_said_to_be_equal(tmp_path: Path, make_pair: Any, parse: Any) -> None:

@@ -115,6 +115,9 @@ def test_a_second_run_trains_nothing_and_a_changed_leaf_only_its_ancestors(
     settings = load_settings()
     opened = open_trained_tree(fetch_model(first["model_uri"], settings))
     assert [node.name for node in opened.tree.nodes] == list(first["nodes"])
+    labels = store.labels["validation"]
+    same = [one == other for at, one in enumerate(labels) for other in labels[at + 1 :]]
+    assert opened.facts["chance"] == pytest.approx(sum(same) / len(same))
     client = MlflowClient(settings.tracking_uri)
     children = client.search_runs(
         [client.get_experiment_by_name("drawings").experiment_id],

@@ -135,7 +135,8 @@ WRONG = {
     f"id,label\na,{'x' * 1001}\ne,no\n": "a name has 1 to 1000 characters",
     f"id,label\na,{'x' * 140_000}\ne,no\n": "cannot be read",
     'id,label\na,"yes\n': "no image|no label|one label",
-    "": "has no column 'id'",
+    "": "has no column 'id': it has none$",
+    "id;label\na;yes\n": "it has id;label; save it with commas between columns$",
 }
 
 

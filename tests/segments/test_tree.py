@@ -82,7 +82,7 @@ def test_a_tree_comes_back_from_its_dict_and_from_yaml(part: Any, united: bool) 
 def test_an_odd_one_passes_up() -> None:
     tree = balanced_tree(["a", "b", "c", "d", "e"])
     pairs = {node.name: node.children for node in tree.nodes if node.children}
-    assert pairs == {"a+b": ("a", "b"), "c+d": ("c", "d"), "a+3": ("a+b", "c+d"), "root": ("a+3", "e")}
+    assert pairs == {"a+b": ("a", "b"), "c+d": ("c", "d"), "a+3 more": ("a+b", "c+d"), "root": ("a+3 more", "e")}
     assert tree.root.level == 3
     assert tree["e"].level == 0
 
@@ -101,10 +101,10 @@ def test_lists_in_lists_are_kept_together() -> None:
     tree = parse_tree({"tree": ["a", ["b", ["c", "d"]]]})
     assert {node.name: node.children for node in tree.nodes if node.children} == {
         "c+d": ("c", "d"),
-        "b+2": ("b", "c+d"),
-        "root": ("a", "b+2"),
+        "b+2 more": ("b", "c+d"),
+        "root": ("a", "b+2 more"),
     }
-    assert [tree[name].level for name in ("a", "c+d", "b+2", "root")] == [0, 1, 2, 3]
+    assert [tree[name].level for name in ("a", "c+d", "b+2 more", "root")] == [0, 1, 2, 3]
     assert parse_tree({"tree": [[["a", "b"]]]}) == parse_tree({"tree": ["a", "b"]})
 
 
