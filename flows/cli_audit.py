@@ -13,7 +13,12 @@ from infra.settings import load_settings
 
 def audit(
     model: Model,
-    store: Annotated[Path, typer.Option(help="the store that it was trained on, or one with the same classes")],
+    store: Annotated[
+        Path,
+        typer.Option(
+            help="the store that it was trained on, or one with the same classes", callback=shared.check_store
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="folder of bias.html, bias.json and bias.md")],
     group: Annotated[str | None, typer.Option(help="group, the store's column, or a segment: has it or not")] = None,
     controls: Annotated[bool, typer.Option(help="also what each leaf's shape, and the background, say alone")] = True,

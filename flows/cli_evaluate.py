@@ -1,8 +1,5 @@
 """The command `heml evaluate`."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from flows import cli_options as shared
@@ -12,7 +9,7 @@ from infra.settings import load_settings
 
 def evaluate(
     model: Model,
-    store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
+    store: shared.StoreOfClasses,
     decision: shared.Decision = "auto",
     json_file: shared.JsonFile = None,
 ) -> None:

@@ -13,7 +13,7 @@ from infra.settings import load_settings
 
 def judge(
     model: Model,
-    store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
+    store: shared.StoreOfClasses,
     out: Annotated[Path, typer.Option(help="folder of judgement.md and judgement.json")],
     node: Annotated[str, typer.Option(help="whose maps; by default the root's")] = "",
     segment: Annotated[str | None, typer.Option(help="where maps should lie: a class or leaf; else any leaf's")] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.settings import load_settings
+from infra.tracking import fetch_model
 from tasks.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +16,14 @@ if TYPE_CHECKING:
     from tasks.metric.trained_tree import TrainedTree
 
 
-Model = Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address")]
+def _check_model(model: str) -> str:
+    """The same; a folder that is not there is said here, and not after the seconds that Prefect and torch take."""
+    if ":/" not in model:
+        fetch_model(model, load_settings())
+    return model
+
+
+Model = Annotated[str, typer.Option(help="folder of a trained tree, or an MLflow address", callback=_check_model)]
 
 
 def open_model(model: str, decision: str = "auto") -> "TrainedTree":
@@ -28,7 +36,6 @@ def open_model(model: str, decision: str = "auto") -> "TrainedTree":
     Raises:
         InputError: there is no such tree or decision.
     """
-    from infra.tracking import fetch_model
     from tasks.metric.trained_tree import open_trained_tree
 
     choice, settings = decision_choice(decision), load_settings()

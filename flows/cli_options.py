@@ -8,6 +8,17 @@ import typer
 from tasks.errors import InputError
 from tasks.metric.losses import LOSSES
 
+
+def check_store(store: Path | None) -> Path | None:
+    """The same path; what is no store is said here, and not after the seconds that Prefect and torch take to start."""
+    if store is not None:
+        from tasks.segments.store import open_store
+
+        open_store(store)
+    return store
+
+
+StoreOfClasses = Annotated[Path, typer.Option(help="any segment store with the same classes", callback=check_store)]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result as JSON to this file")]
 Decision = Annotated[str, typer.Option(help="own: each node's model; composed: the sum of its leaves; auto")]
 Trunk = Annotated[str, typer.Option(help="a torchvision CNN by name, efficientnet_lite0, resnet12, or small")]

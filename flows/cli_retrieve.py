@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
+from flows import cli_options as shared
 from flows.cli_model import Model, open_model
 from infra.settings import load_settings
 
 
 def retrieve(
     model: Model,
-    store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
+    store: shared.StoreOfClasses,
     out: Annotated[Path, typer.Option(help="folder of retrieval.json, retrieval.md and the sheets")],
     node: Annotated[str | None, typer.Option(help="name of a node (default: the root)")] = None,
     episodes: Annotated[int, typer.Option(help="few-shot tasks that are drawn; 0: retrieval alone")] = 600,

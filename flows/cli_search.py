@@ -13,7 +13,7 @@ from infra.settings import load_settings
 def search(
     photo: Annotated[Path, typer.Argument(help="a photo")],
     model: Model,
-    store: Annotated[Path, typer.Option(help="any segment store with the same classes")],
+    store: shared.StoreOfClasses,
     node: Annotated[str, typer.Option(help="by which node of the tree, such as hair")],
     out: Annotated[Path, typer.Option(help="folder of search.png and search.json")],
     top: Annotated[int, typer.Option(help="so many photos")] = 12,

@@ -12,7 +12,10 @@ from infra.settings import load_settings
 
 def reproduce(
     study: Annotated[str, typer.Option(help="celeba, human-parsing or sceneparse150")],
-    store: Annotated[Path | None, typer.Option(help="a prepared store; else the study's data from the hub")] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="a prepared store; else the study's data from the hub", callback=shared.check_store),
+    ] = None,
     tree: Annotated[str | None, typer.Option(help="a preset or YAML file, for a store with other classes")] = None,
     rows: Annotated[str, typer.Option(help="rows or groups, comma between: table-1, leak, framing")] = "table-1",
     seeds: Annotated[int, typer.Option(help="trainings of each row")] = 1,

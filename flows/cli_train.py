@@ -12,7 +12,7 @@ from infra.settings import load_settings
 
 
 def train(
-    store: Annotated[Path, typer.Option(help="segment store of `heml prepare`")],
+    store: Annotated[Path, typer.Option(help="segment store of `heml prepare`", callback=shared.check_store)],
     tree: Annotated[str, typer.Option(help="a preset, a YAML file, or auto")] = "auto",
     out: Annotated[Path | None, typer.Option(help="folder of the report and the model")] = None,
     trunk: shared.Trunk = "resnet18",

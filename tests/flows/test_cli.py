@@ -148,7 +148,7 @@ def test_what_no_node_can_be_trained_with_is_said_before_any_starts(
     done = heml("train", "--store", store.path, "--out", tmp_path / "file" / "run")
     done.refused("cannot be written to", "--out")
     heml("prepare", "--portraits", 8, "--out", tmp_path / "file" / "store").refused("cannot be written to", "--out")
-    two = (tmp_path / "a.png", tmp_path / "b.png", "--model", tmp_path / "none")
+    two = (tmp_path / "a.png", tmp_path / "b.png", "--model", tmp_path)
     heml("explain", *two, "--out", tmp_path / "file" / "explained").refused("cannot be written to", "--out")
     done = heml("train", "--store", store.path, "--trunk", "resnet81")
     done.refused("unknown trunk 'resnet81': did you mean resnet18")
@@ -261,6 +261,21 @@ def test_explain_takes_a_table_of_pairs(heml: Heml, tmp_path: Path, grown) -> No
 
 def test_a_folder_that_is_no_store_is_refused(heml: Heml, tmp_path: Path) -> None:
     heml("export", "--store", tmp_path, "--node", "x", "--out", tmp_path / "o").refused("heml prepare")
+
+
+@pytest.mark.parametrize("command", ["train", "audit", "deflate", "judge", "retrieve", "evaluate", "reproduce"])
+def test_a_folder_that_is_not_there_is_said_before_anything_starts(
+    command: str, heml: Heml, tmp_path: Path, store: SegmentStore
+) -> None:
+    out = () if command == "evaluate" else ("--out", tmp_path / "out")
+    model = () if command in ("train", "reproduce") else ("--model", tmp_path)
+    run = heml(command, *model, *out, "--store", tmp_path / "gone")
+    run.refused("gone is not a segment store")
+    assert "starting" not in run.out
+    if model:
+        run = heml(command, "--model", tmp_path / "gone", *out, "--store", store.path)
+        run.refused("no trained tree at", "gone")
+        assert "starting" not in run.out
 
 
 @pytest.mark.server
