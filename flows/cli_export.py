@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from flows import cli_options as shared
+
 
 def export(
     store: Annotated[Path, typer.Option(help="segment store")],
@@ -16,6 +18,8 @@ def export(
     limit: Annotated[int | None, typer.Option(help="so many of each split only")] = None,
 ) -> None:
     """Write what a node sees of each photo, in full size."""
+    if limit is not None:
+        shared.check_count("--limit", limit, 1)
     from flows.trees import resolve_tree
     from tasks.segments.export import export_node
     from tasks.segments.store import open_store

@@ -1,6 +1,6 @@
 """Deflate a bias: find the shortcut, make new samples against it, train anew what shows it, and judge on photos."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from flows.audit_bias import audit_bias
 from flows.console import say
 from flows.parameters import AuditParameters, DeflateParameters
 from flows.tracked_run import tracked_run
+from flows.train_tree import training_run
 from flows.trainings import Future, Training, Trainings
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
@@ -30,7 +31,6 @@ from tasks.report import assemble
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import TreeNode
 from tasks.train import train_beside
-from tasks.training_run import TrainingRun
 
 
 @flow(name="deflate", flow_run_name="deflate {parameters.store.name}", task_runner=task_runner(load_settings()))
@@ -166,16 +166,7 @@ def _retrained(
     The tree decides as it did before: what changes is the remedy's doing.
     """
     options = replace(trained.options, device=run.device, threads=settings.threads)
-    training = TrainingRun(
-        store=str(derived.path),
-        tree=trained.tree.to_dict(),
-        options=asdict(options),
-        nodes=run.nodes,
-        decoded=run.decoded,
-        tracking=run.tracking,
-        experiment=store.source,
-        parent_run_id=run.run_id,
-    )
+    training = replace(training_run(derived, trained.tree, options, settings), parent_run_id=run.run_id)
     planned: dict[str, Training] = {}
     for node in trained.tree.nodes:
         if leaf.name in node.leaves:

@@ -13,7 +13,7 @@ from tasks.metric.checkpoint import file_sha256
 from tasks.metric.node_result import NodeResult
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree
-from tasks.temporary_path import temporary_path
+from tasks.temporary_path import write_whole
 
 OUTCOME = "outcome.json"
 
@@ -73,9 +73,7 @@ def earlier_outcome(out: Path, digest: str, settings: Settings) -> dict[str, Any
 
 def keep_outcome(out: Path, digest: str, outcome: Mapping[str, Any]) -> None:
     """Keep a run's outcome in its folder, whole or not at all."""
-    temporary = temporary_path(out / OUTCOME)
-    temporary.write_text(json.dumps({"digest": digest, "outcome": outcome}, indent=1), encoding="utf-8")
-    temporary.replace(out / OUTCOME)
+    write_whole(out / OUTCOME, json.dumps({"digest": digest, "outcome": outcome}, indent=1))
 
 
 def _files(folder: Path | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from flows.console import say
 from flows.follow import follow
 from flows.parameters import PrepareParameters
 from flows.photo_sources import Labelled
-from flows.writable import check_writable
+from flows.writable import check_own, check_writable
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
@@ -49,6 +49,7 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     settings = load_settings()
     check_engine(settings, say)
     check_writable(parameters.out)
+    check_own(parameters.out / "segmenter", "config.json")
     return outlive_outages(lambda: _prepared(parameters, settings), settings, say)
 
 

@@ -130,6 +130,8 @@ def main(
         figures |= {"cpu": _cpu_seconds(), **memory}
         sys.stdout.write(json.dumps({"step": step, "prepared": images[0], **figures}) + "\n")
         return
+    if folder.is_dir() and any(folder.iterdir()):
+        raise typer.BadParameter(f"{folder} is emptied for each number of images, and holds something: name a new one")
     sys.stdout.write(json.dumps({"machine": machine_name("cpu"), "workers": load_settings().worker_count}) + "\n")
     for number in images:
         with suppress(FileNotFoundError):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infra import dask_processes, mlflow_server, postgres, prefect_server, processes, running
 from infra.exposure import Exposure
+from infra.private_file import write_private
 from infra.runners import TRAININGS_A_GPU
 from infra.settings import Settings, gpu_count
 from infra.supervisor import Component, Supervisor
@@ -180,5 +181,5 @@ def _free(preferred: int, exposure: Exposure) -> int:
 def _write_private(file: Path, variables: Mapping[str, str]) -> None:
     lines = (f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
     temporary = file.with_name(f".{file.name}")
-    postgres.write_private(temporary, "".join(lines))
+    write_private(temporary, "".join(lines))
     temporary.replace(file)

@@ -5,11 +5,12 @@ of the same machines could reach it; so its scheduler, workers and client show e
 As a command it writes one for an sbatch script: ``python -m infra.dask_tls FOLDER``.
 """
 
-import os
 import sys
 from pathlib import Path
 
 from distributed import Security
+
+from infra.private_file import write_private
 
 CERTIFICATE = "certificate.pem"
 KEY = "key.pem"
@@ -28,18 +29,11 @@ def write_certificate(folder: Path) -> Security:
     folder.chmod(0o700)
     made = Security.temporary()  # type: ignore[no-untyped-call]  # distributed has types in part only
     certificate, key = folder / CERTIFICATE, folder / KEY
-    _write_private(certificate, made.tls_ca_file)
-    _write_private(key, made.tls_worker_key)
+    write_private(certificate, made.tls_ca_file)
+    write_private(key, made.tls_worker_key)
     roles = {f"tls_{role}_cert": str(certificate) for role in ("client", "scheduler", "worker")}
     roles |= {f"tls_{role}_key": str(key) for role in ("client", "scheduler", "worker")}
     return Security(require_encryption=True, tls_ca_file=str(certificate), **roles)  # type: ignore[no-untyped-call]  # as above
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ the kernel takes them back when memory is wanted.
 
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 import psutil  # type: ignore[import-untyped]  # its wheel has no types
@@ -67,14 +66,10 @@ class MemoryWatch:
 def memory_of(pid: int) -> Memory:
     """Of a process now; nothing if it has ended."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    kilobytes = {line.partition(":")[0]: int(line.split()[1]) for line in lines if line.startswith("Rss")}
-    return Memory(
-        anonymous=1024 * kilobytes.get("RssAnon", 0),
-        files=1024 * (kilobytes.get("RssFile", 0) + kilobytes.get("RssShmem", 0)),
-    )
+        info = psutil.Process(pid).memory_info()
+    except psutil.Error:
+        return Memory(anonymous=0, files=0)
+    return Memory(anonymous=info.rss - info.shared, files=info.shared)
 
 
 def _most(one: Memory, other: Memory) -> Memory:

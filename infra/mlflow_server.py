@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 from infra import processes
 from infra.exposure import LOCAL, Exposure
@@ -12,31 +12,6 @@ from infra.settings import Settings
 from tasks.errors import InputError
 
 PREFERRED_PORT = 5000
-
-
-@contextmanager
-def mlflow_server(settings: Settings) -> Iterator[str]:
-    """Yield the address of MLflow's user interface: the one that is there, or a temporary one of our own.
-
-    Raises:
-        InputError: ``mlflow_uri`` is the address of a server, and nobody answers there.
-        ServerError: the server that was started died or did not answer within 120 s.
-    """
-    if there := existing_server(settings):
-        yield there
-        return
-    with processes.orderly_end():
-        with starting(settings):
-            server = start_server(settings)
-            try:
-                processes.wait_until_healthy(server)
-            except BaseException:
-                processes.stop(server)
-                raise
-        try:
-            yield server.url
-        finally:
-            processes.stop(server)
 
 
 def starting(settings: Settings) -> AbstractContextManager[None]:

@@ -23,9 +23,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 
 from infra import processes
-from infra.memory_tracker import RunStatus
 from infra.mlflow_backlog import FAILURES, Backlog
 from infra.mlflow_models import register, sqlite_file
+from infra.tracking import RunStatus
 from tasks.errors import InputError, reason_of
 
 for _name in ("mlflow", "alembic"):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import processes
+from infra.private_file import write_private
 from infra.settings import Settings
 from tasks.errors import InputError
 
@@ -176,10 +177,3 @@ def _run(command: Sequence[str]) -> None:
     )
     if done.returncode:
         raise processes.ServerError(f"{Path(command[0]).name} failed: {' '.join(done.stderr.split())}")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)

@@ -7,6 +7,7 @@ what it costs to hand one out: what a real run takes longer than the schedule is
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,24 +40,22 @@ def list_schedule(seconds: Mapping[str, float], waits_for: Mapping[str, Sequence
     """
     if workers < 1:
         raise ValueError(f"a schedule needs at least one worker; got {workers}")
-    chain, followers = chains(seconds, waits_for), _followers(seconds, waits_for)
+    chain, sorter = chains(seconds, waits_for), _sorter(seconds, waits_for)
     order = {name: number for number, name in enumerate(seconds)}
-    left = {name: len(waits_for.get(name, ())) for name in seconds}
-    ready = [(-chain[name], order[name], name) for name in seconds if not left[name]]
-    heapq.heapify(ready)
+    sorter.prepare()
+    ready: list[tuple[float, int, str]] = []
     running: list[tuple[float, int, str]] = []
     starts: dict[str, float] = {}
     now = 0.0
-    while ready or running:
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(ready, (-chain[name], order[name], name))
         while ready and len(running) < workers:
             _, number, name = heapq.heappop(ready)
             starts[name] = now
             heapq.heappush(running, (now + seconds[name], number, name))
         now, _, done = heapq.heappop(running)
-        for name in followers[done]:
-            left[name] -= 1
-            if not left[name]:
-                heapq.heappush(ready, (-chain[name], order[name], name))
+        sorter.done(done)
     return Schedule(starts=starts, seconds=now)
 
 
@@ -83,31 +82,24 @@ def chains(seconds: Mapping[str, float], waits_for: Mapping[str, Sequence[str]])
 
     Args, Raises: as `list_schedule`.
     """
-    followers = _followers(seconds, waits_for)
-    followed = {name: len(after) for name, after in followers.items()}
-    found: dict[str, float] = {}
-    last = [name for name, count in followed.items() if not count]
-    while last:
-        name = last.pop()
-        found[name] = seconds[name] + max((found[after] for after in followers[name]), default=0.0)
+    try:
+        order = [*_sorter(seconds, waits_for).static_order()]
+    except CycleError as error:
+        circle = ", ".join(sorted(set(error.args[1])))
+        raise ValueError(f"these tasks wait for each other in a circle: {circle}") from error
+    found = dict(seconds)
+    for name in reversed(order):
         for before in waits_for.get(name, ()):
-            followed[before] -= 1
-            if not followed[before]:
-                last.append(before)
-    if circle := set(seconds) - set(found):
-        raise ValueError(f"some of these tasks wait for each other in a circle: {', '.join(sorted(circle))}")
+            found[before] = max(found[before], seconds[before] + found[name])
     return found
 
 
-def _followers(seconds: Mapping[str, float], waits_for: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Who waits for each task."""
-    followers: dict[str, list[str]] = {name: [] for name in seconds}
+def _sorter(seconds: Mapping[str, float], waits_for: Mapping[str, Sequence[str]]) -> TopologicalSorter[str]:
+    """All tasks, each after those that it waits for."""
     for name, before in waits_for.items():
         for one in (name, *before):
             if one not in seconds:
                 raise ValueError(f"every task needs a time; got none for {one!r}")
-        for one in before:
-            followers[one].append(name)
     if short := [name for name, value in seconds.items() if not value >= 0]:
         raise ValueError(f"a task takes 0 seconds or more; got {seconds[short[0]]} for {short[0]!r}")
-    return followers
+    return TopologicalSorter({name: waits_for.get(name, ()) for name in seconds})

@@ -1,4 +1,4 @@
-"""Where runs, figures, files and models are kept: a small protocol, MLflow behind it, and a double for tests.
+"""Where runs, figures, files and models are kept: a small protocol, and MLflow behind it.
 
 Tasks are handed the address of the tracking store and open it themselves: a tracker is not sent between processes.
 MLflow itself is imported only when it is used; it takes seconds.
@@ -7,13 +7,14 @@ MLflow itself is imported only when it is used; it takes seconds.
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import yaml
 
-from infra.memory_tracker import MemoryTracker, RunStatus
 from infra.settings import Settings
 from tasks.errors import InputError
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class Tracker(Protocol):
@@ -129,14 +130,12 @@ class Tracker(Protocol):
 
 
 def open_tracker(uri: str) -> Tracker:
-    """The tracker of an address, one a process: MLflow's, or ``memory:NAME`` for a double that lives in the process."""
+    """MLflow's tracker of an address, one a process."""
     return _open(uri)
 
 
 @cache
 def _open(uri: str) -> Tracker:
-    if uri.startswith("memory:"):
-        return MemoryTracker()
     from infra.mlflow_tracking import MlflowTracker  # noqa: PLC0415 (takes seconds)
 
     return MlflowTracker(uri)

@@ -1,7 +1,7 @@
 """Prefect artifacts, posted where the server answers: a training does not fail because a picture of it is not shown."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -27,13 +27,12 @@ def post_markdown(key: str, markdown: str, description: str) -> None:
     _post(lambda: create_markdown_artifact(key=key, markdown=markdown, description=said), key)
 
 
-def post_table(key: str, table: list[dict[str, Any]] | Mapping[str, list[Any]], description: str) -> None:
-    """Post a table, as rows or as columns. Its texts are shown as they are, though Prefect's UI reads Markdown."""
-    content: Any = (
-        [{name: _shown(value) for name, value in row.items()} for row in table]
-        if isinstance(table, list)
-        else {name: [_shown(value) for value in values] for name, values in table.items()}
-    )
+def post_table(key: str, table: list[dict[str, Any]], description: str) -> None:
+    """Post a table, as rows. Its texts are shown as they are, though Prefect's UI reads Markdown."""
+    content = [
+        {name: markdown_text(value) if isinstance(value, str) else value for name, value in row.items()}
+        for row in table
+    ]
     said = markdown_text(description)
     _post(lambda: create_table_artifact(key=key, table=content, description=said), key)
 
@@ -51,10 +50,6 @@ class ProgressArtifact:
         if isinstance(self._id, UUID):  # else it could not be posted
             number = self._id
             _post(lambda: update_progress_artifact(artifact_id=number, progress=percent), self._key)
-
-
-def _shown(value: Any) -> Any:
-    return markdown_text(value) if isinstance(value, str) else value
 
 
 def _post(call: Callable[[], T], key: str) -> T | None:

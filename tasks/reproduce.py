@@ -21,11 +21,11 @@ from tasks.segments.store import open_store
 from tasks.segments.tree import parse_tree
 from tasks.study.paper import paper_study
 from tasks.study.row_result import RowResult, read_rows, write_row
-from tasks.study.rows import ROWS, StudyRow
+from tasks.study.rows import ROWS, Method, StudyRow
 from tasks.study.step_cost import PUBLISHED, StepCost, step_cost
 from tasks.study.summary import summarise_baseline, summarise_tree
 from tasks.study.tables import study_tables
-from tasks.temporary_path import temporary_path
+from tasks.temporary_path import write_whole
 from tasks.training_run import TrainingRun
 
 
@@ -87,26 +87,23 @@ def measure_cost(setting: str, run: TrainingRun, out: str) -> None:
         run: its options.
         out: the study's folder.
     """
-    options = replace(TrainingOptions(**run.options), weights="none")
-    path = Path(out) / f"cost-{setting}.json"
-    asked = {method: PUBLISHED[method](options) if setting == "published" else options for method in PUBLISHED}
-    key = json.dumps([[asdict(own) for own in asked.values()], code_digest()], sort_keys=True)
-    if read_costs(path, key):
+    path, asked = Path(out) / f"cost-{setting}.json", _options_of_costs(setting, run)
+    key = _key_of_costs(asked)
+    if _read_costs(path, key):
         return
     # One step of a large model on a CPU takes minutes; its memory is the same at the second.
-    steps = 3 if setting == "equal" or options.device == "cuda" else 1
+    steps = 3 if setting == "equal" or run.options["device"] == "cuda" else 1
     measured = [asdict(step_cost(method, own, steps)) for method, own in asked.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(path)
-    temporary.write_text(json.dumps({"key": key, "costs": measured}, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps({"key": key, "costs": measured}, indent=1))
 
 
 @task(name="write-tables", task_run_name="tables", tags=["report"])
 def write_tables(study: str, run: TrainingRun, own_tree: bool, notes: tuple[str, ...], out: str) -> list[str]:
     """Write the study's tables: Markdown, JSON, artifacts, MLflow tables.
 
-    They hold all rows that are done on these data, with this tree and these options; others in the folder are left out.
+    They hold all rows and costs that are done on these data, with this tree and these options; others in the folder
+    are left out.
 
     Args:
         study: its name.
@@ -120,7 +117,10 @@ def write_tables(study: str, run: TrainingRun, own_tree: bool, notes: tuple[str,
     """
     folder = Path(out)
     groups = open_store(Path(run.store)).columns("validation", ["group"])["group"]
-    costs = {setting: read_costs(folder / f"cost-{setting}.json") for setting in ("equal", "published")}
+    costs = {}
+    for setting in ("equal", "published"):
+        key = _key_of_costs(_options_of_costs(setting, run))
+        costs[setting] = _read_costs(folder / f"cost-{setting}.json", key)
     paper = paper_study(study)
     if own_tree:
         paper = replace(paper, table_3={})
@@ -138,11 +138,21 @@ def write_tables(study: str, run: TrainingRun, own_tree: bool, notes: tuple[str,
     return markdown
 
 
-def read_costs(path: Path, key: str | None = None) -> list[StepCost]:
-    """What `measure_cost` kept, of that key if one is given; empty if there is nothing, or it is damaged."""
+def _options_of_costs(setting: str, run: TrainingRun) -> dict[Method, TrainingOptions]:
+    """Each method's options of the setting."""
+    options = replace(TrainingOptions(**run.options), weights="none")
+    return {method: PUBLISHED[method](options) if setting == "published" else options for method in PUBLISHED}
+
+
+def _key_of_costs(asked: dict[Method, TrainingOptions]) -> str:
+    return json.dumps([[asdict(own) for own in asked.values()], code_digest()], sort_keys=True)
+
+
+def _read_costs(path: Path, key: str) -> list[StepCost]:
+    """What `measure_cost` kept of that key; empty if there is nothing, or it is damaged."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return [StepCost(**fields) for fields in kept["costs"]] if key in (None, kept["key"]) else []
+        return [StepCost(**fields) for fields in kept["costs"]] if kept["key"] == key else []
     except (OSError, ValueError, TypeError, KeyError):
         return []
 

@@ -7,3 +7,17 @@ from uuid import uuid4
 def temporary_path(path: Path) -> Path:
     """A hidden path beside this one that nobody else takes; a process's number is not unique on a shared disk."""
     return path.with_name(f".{path.name}.{uuid4().hex}")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all: what was there before stays until the new one takes its place.
+
+    Raises:
+        OSError: the disk is full or not writable; nothing is left behind.
+    """
+    temporary = temporary_path(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

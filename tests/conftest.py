@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.test_structure import METHOD_ROOMS
 
 docstring_shapes.install([f"tasks.{room}" for room in METHOD_ROOMS])
 
+from infra import tracking
 from infra.prefect_server import prefect_server as running_prefect_server
 from infra.settings import Settings, load_settings
 from tasks.metric.decision import TreeDecision, decide
@@ -29,6 +31,7 @@ from tasks.segments.source import Split
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.store_row import Row, describe_segments
 from tasks.segments.tree import SegmentTree, parse_tree
+from tests.memory_tracker import MemoryTracker
 
 # The same examples in every run; torch's first call of each kind is slow, so no deadline.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None, max_examples=40)
@@ -41,6 +44,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("server") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_trackers() -> Iterator[None]:
+    """In this process ``memory:NAME`` is the address of a `MemoryTracker`, one a name."""
+    named = tracking._open
+
+    @cache
+    def opened(uri: str) -> tracking.Tracker:
+        return MemoryTracker() if uri.startswith("memory:") else named(uri)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracking, "_open", opened)
+        yield
 
 
 @pytest.fixture(scope="session")

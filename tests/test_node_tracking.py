@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.memory_tracker import MemoryTracker
 from tasks.errors import InputError, Stopped
 from tasks.metric.node_job import NodeJob
 from tasks.metric.options import TrainingOptions
@@ -13,6 +12,7 @@ from tasks.metric.subject import Subject, background_control
 from tasks.node_tracking import OPEN, close_failed, close_finished, close_run, open_run
 from tasks.segments.store import SegmentStore
 from tasks.training_run import TrainingRun
+from tests.memory_tracker import MemoryTracker
 
 
 @pytest.fixture

@@ -37,17 +37,20 @@ def amplification(
     groups: tuple[str, ...],
     said_labels: Mapping[str, NDArray[np.float64]],
     said_groups: Mapping[str, NDArray[np.float64]],
-    seed: int = 0,
-) -> Amplification:
+) -> Amplification | None:
     """Both directions on a validation split.
 
     Args:
         training: labels and groups of the training photos, which say what goes together.
         labels, groups: n, of the validation photos.
         said_labels, said_groups: label and group to how far each photo's nearest neighbour is of it, float64 [n].
-        seed: of the resampling.
+
+    Returns:
+        None where the splits have no label or no group in common.
     """
     names, kinds = sorted(set(labels) & set(said_labels)), sorted(set(groups) & set(said_groups))
+    if not names or not kinds:
+        return None
     true_labels = np.array([[label == name for name in names] for label in labels], dtype=np.float64)
     true_groups = np.array([[group == kind for kind in kinds] for group in groups], dtype=np.float64)
     found_labels = np.stack([said_labels[name] for name in names], axis=1)
@@ -59,7 +62,7 @@ def amplification(
         to_group = _amplified(true_labels[photos], found_groups[photos] - true_groups[photos], together.T)
         return to_label, to_group
 
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     n = len(labels)
     resampled = np.array([both(generator.integers(n, size=n)) for _ in range(_RESAMPLES)])
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)

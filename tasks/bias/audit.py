@@ -174,7 +174,7 @@ def _within(fit: CrossFit, look: Drop, known: _Photos, parts: int) -> WithinGrou
     return WithinGroups(group=group, least=least, p_value=p_value, alarm=lost)
 
 
-def _amplification(known: _Photos, decided: Decided) -> Amplification:
+def _amplification(known: _Photos, decided: Decided) -> Amplification | None:
     assert known.groups is not None
     groups = known.groups["validation"]
     return amplification(

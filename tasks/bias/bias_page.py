@@ -67,9 +67,6 @@ def write_bias_page(report: BiasReport, examples: Mapping[str, bytes], path: Pat
         report: what the audit found.
         examples: shortcut to a sheet of example pairs with their maps, an encoded PNG; those that there are.
         path: the file.
-
-    Raises:
-        ValueError: if the nodes are not one tree.
     """
     write_html(
         "bias.html",

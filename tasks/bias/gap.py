@@ -12,17 +12,17 @@ _RESAMPLES = 1000
 
 
 def gap_and_resampled(
-    shares: Sequence[NDArray[np.float64]], labels: Sequence[str], groups: Sequence[str], seed: int = 0
+    shares: Sequence[NDArray[np.float64]], labels: Sequence[str], groups: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gaps of one or several trees on the same photos.
 
     Args:
         shares: of k trees, each photo's P@1, float64 [n].
         labels, groups: n; one cell or more has 5 photos.
-        seed: of the resampling: photos within their cells, the same ones for all trees, the worst cell found anew.
 
     Returns:
-        The gaps, float64 [k], and resampled ones, float64 [1000, k].
+        The gaps, float64 [k], and resampled ones, float64 [1000, k]: photos within their cells, the same ones for all
+        trees, the worst cell found anew.
     """
     cells = list(zip(labels, groups, strict=True))
     members = [np.array([i for i, other in enumerate(cells) if other == cell]) for cell in sorted(set(cells))]
@@ -34,7 +34,7 @@ def gap_and_resampled(
         found: NDArray[np.float64] = photos @ means / photos.sum() - means[photos >= LEAST_PHOTOS].min(axis=0)
         return found
 
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     resampled = [gaps([generator.choice(own, len(own)) for own in members]) for _ in range(_RESAMPLES)]
     return gaps(members), np.array(resampled)
 

@@ -49,14 +49,13 @@ class GroupPrecision:
 
 
 def group_precision(
-    shares: NDArray[np.float64], labels: tuple[str, ...], groups: tuple[str, ...], seed: int = 0
+    shares: NDArray[np.float64], labels: tuple[str, ...], groups: tuple[str, ...]
 ) -> GroupPrecision | None:
     """P@1 of each cell.
 
     Args:
         shares: float64 [n], each photo's P@1.
         labels, groups: n.
-        seed: of the resampling.
 
     Returns:
         The figures; None where no cell has 5 photos.
@@ -79,7 +78,7 @@ def group_precision(
     if not counted:
         return None
     worst = min(counted, key=lambda cell: cell.precision)
-    _, resampled = gap_and_resampled([shares], labels, groups, seed)
+    _, resampled = gap_and_resampled([shares], labels, groups)
     low, high = np.quantile(resampled[:, 0], [0.025, 0.975])
     mean = float(shares.mean())
     return GroupPrecision(

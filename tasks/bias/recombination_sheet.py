@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from tasks.explanation.plain_text import fitting, font
-from tasks.explanation.sheet import enlarged
+from tasks.explanation.sheet import draw_tile, enlarged
 from tasks.segments.pictures import decode_image
 from tasks.segments.store import SegmentStore
 from tasks.segments.store_row import Row
@@ -23,7 +21,7 @@ CAPTION = 44  # below them: names and labels
 COLUMNS = 4
 CARD = 3 * TILE + 2 * INNER
 STEP = HEAD + TILE + CAPTION
-GROUND, SHADE, INK, QUIET, MADE = "#ffffff", "#eceef1", "#1b1e23", "#5a616b", "#b3261e"
+GROUND, INK, QUIET, MADE = "#ffffff", "#1b1e23", "#5a616b", "#b3261e"
 
 
 def write_recombination_sheet(store: SegmentStore, path: Path) -> None:
@@ -66,10 +64,6 @@ def _draw_card(sheet: Image.Image, draw: ImageDraw.ImageDraw, rows: list[Row], l
     for column, (row, (head, colour)) in enumerate(zip(rows, heads, strict=True)):
         x, y = left + column * (TILE + INNER), top + HEAD
         draw.text((x, y - 6), head, colour, font(12, bold=colour == MADE), anchor="ls")
-        draw.rectangle((x, y, x + TILE - 1, y + TILE - 1), SHADE)
-        tile: NDArray[np.uint8] = enlarged(decode_image(row.image, row.image_id), TILE)
-        height, width = tile.shape[1:]
-        drawn = Image.fromarray(np.ascontiguousarray(np.moveaxis(tile, 0, -1)))
-        sheet.paste(drawn, (x + (TILE - width) // 2, y + (TILE - height) // 2))
+        draw_tile(sheet, enlarged(decode_image(row.image, row.image_id), TILE), x, y, TILE)
         for line, (text, ink) in enumerate(((row.image_id, INK), (row.label, QUIET)), start=1):
             draw.text((x, y + TILE + 15 * line - 2), fitting(text, TILE - INNER, size=11), ink, font(11), anchor="ls")

@@ -87,9 +87,7 @@ def retrieval_answers(distances: Tensor, labels: Tensor, seed: int, count: int =
     return Answers.first(right, wrong, count)
 
 
-def episode_answers(
-    embeddings: Tensor, episodes: Iterable[Episode], own_distance: OwnDistance, count: int = ANSWERS
-) -> Answers:
+def episode_answers(embeddings: Tensor, episodes: Iterable[Episode], own_distance: OwnDistance) -> Answers:
     """Queries with the support images of the class that they are given; where it is another, also of their own.
 
     Args:
@@ -97,12 +95,14 @@ def episode_answers(
         episodes: in the order in which they are tried, each for one answer of a kind at most; queries between two
             classes are passed over.
         own_distance: of the node's loss.
-        count: answers of each kind, no two of them to queries of one label.
+
+    Returns:
+        `ANSWERS` of each kind, no two of them to queries of one label.
     """
     right: dict[int, Answer] = {}
     wrong: dict[int, Answer] = {}
     for episode in episodes:
-        if min(len(right), len(wrong)) >= count:
+        if min(len(right), len(wrong)) >= ANSWERS:
             break
         nearest = nearest_classes(embeddings, episode, own_distance)
         support = [tuple(images) for images in episode.support.tolist()]
@@ -115,7 +115,7 @@ def episode_answers(
                     needed = () if found == way else support[way]
                     kind[label] = Answer(query=query, given=support[found], own=needed)
                     break
-    return Answers.first(right, wrong, count)
+    return Answers.first(right, wrong, ANSWERS)
 
 
 def write_answer_sheet(

@@ -4,23 +4,16 @@ The papers give the abstract form only: the formulas are our reading. `q` and `s
 and the support's feature maps `A^Q` and `A^S`.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tasks.explanation.sfam import explained_layer
+from tasks.explanation.stages import stages_around
 from tasks.metric.model import EmbeddingModel, normalise
-from tasks.metric.trunks import flattened_stages
 
 FeatureMetric = Literal["cosine", "euclidean", "snr"]
-
-
-class FeatureMaps(NamedTuple):
-    """Maps of queries and supports, float32 [n, h, w] each, at the layer's size."""
-
-    query: Tensor
-    support: Tensor
 
 
 def contribution_importance_score(query: Tensor, support: Tensor, metric: FeatureMetric) -> Tensor:
@@ -108,23 +101,21 @@ def layer_features(model: EmbeddingModel, pictures: Tensor, layer: str) -> Tenso
     Raises:
         ValueError: the trunk has no such stage.
     """
+    stages, _ = stages_around(model, layer)
     # Never an inference tensor: a gradient may be taken of what is made from it.
     with torch.inference_mode(False), torch.no_grad():
         x = normalise(pictures.to(next(model.parameters()).device))
-        for name, stage in flattened_stages(model.trunk):
+        for stage in stages:
             x = stage(x)
-            if name == layer:
-                return x  # type: ignore[no-any-return]
-    names = [name for name, _ in flattened_stages(model.trunk)]
-    raise ValueError(f"the trunk has no stage {layer!r}: one of {', '.join(names)}")
+    return x
 
 
 def explain_features(
     model: EmbeddingModel, query: Tensor, support: Tensor, metric: FeatureMetric, layer: str | None = None
-) -> FeatureMaps:
-    """SFAM of pairs on the features of a layer; nothing is differentiated.
+) -> Tensor:
+    """SFAM of the queries of pairs on the features of a layer; nothing is differentiated.
 
-    The support's map exchanges the roles; in the SNR's score that changes nothing, as the signal's variance cancels.
+    The supports' maps come of exchanged roles; the SNR's scores are the same then, as the signal's variance cancels.
 
     Args:
         model: in evaluation mode; its embedder is not used.
@@ -132,6 +123,9 @@ def explain_features(
         support: uint8 [n, 3, h, w].
         metric: which score.
         layer: name of the stage; None for `explained_layer`.
+
+    Returns:
+        float32 [n, h', w'], at the layer's size, on the model's device; >= 0.
 
     Raises:
         ValueError: shapes differ, there is no such layer, or the metric is unknown.
@@ -141,10 +135,7 @@ def explain_features(
     layer = layer or explained_layer(model, query.shape[-1])
     a, b = layer_features(model, torch.cat([query, support]), layer).chunk(2)
     q, s = a.mean(dim=(2, 3)), b.mean(dim=(2, 3))
-    return FeatureMaps(
-        query=similar_feature_activation_map(a, contribution_importance_score(q, s, metric)),
-        support=similar_feature_activation_map(b, contribution_importance_score(s, q, metric)),
-    )
+    return similar_feature_activation_map(a, contribution_importance_score(q, s, metric))
 
 
 def _check(feature_maps: Tensor, weights: Tensor) -> None:

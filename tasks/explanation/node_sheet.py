@@ -112,9 +112,9 @@ def write_pair_sheet(
     write_sheet(title, rows, path)
 
 
-def sample_pictures(view: NodeView, seed: int, count: int = 2) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-    """A few of a node's composed pictures, uint8 [3, h, w], the same images at every node that has the part."""
-    positions = [position for pair in fixed_pairs(view, seed)[-1:] for position in pair][:count]
+def sample_pictures(view: NodeView, seed: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    """Up to two of a node's composed pictures, uint8 [3, h, w], the same images at every node that has the part."""
+    positions = [position for pair in fixed_pairs(view, seed)[-1:] for position in pair]
     if not positions:
         return []
     return list(view.pictures(np.array(positions), "cpu").numpy())

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 # Inferno is perceptually uniform and is read by colour-blind eyes; [256, 3], RGB, dark to bright.
 COLOURS: NDArray[np.uint8] = matplotlib.colormaps["inferno"](np.arange(256), bytes=True)[:, :3].copy()
+MOST = 0.75  # how much a map covers its picture where it is 1
 
 
 def map_colours(saliency: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -36,25 +37,22 @@ def map_layer(saliency: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.concatenate([map_colours(saliency), opacity[None]])
 
 
-def overlay(picture: NDArray[np.uint8], saliency: NDArray[np.floating], *, opacity: float = 0.75) -> NDArray[np.uint8]:
-    """The picture with the map's colours over it: (1 - opacity * m) * picture + opacity * m * colour(m).
+def overlay(picture: NDArray[np.uint8], saliency: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The picture with the map's colours over it: (1 - MOST * m) * picture + MOST * m * colour(m).
 
     Args:
         picture: uint8 [3, h, w].
         saliency: m, [h, w], finite; what is outside [0, 1] is clipped.
-        opacity: how much the map covers where it is 1, in [0, 1].
 
     Returns:
         uint8 [3, h, w]; a pixel where the map is 0 is unchanged.
 
     Raises:
-        ValueError: if the sizes differ, the map is not finite or the opacity is outside [0, 1].
+        ValueError: if the sizes differ or the map is not finite.
     """
     if picture.ndim != 3 or picture.shape[0] != 3 or picture.shape[1:] != saliency.shape:
         raise ValueError(f"overlay needs a picture [3, h, w] and a map [h, w]; got {picture.shape}, {saliency.shape}")
-    if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity must be in [0, 1]; got {opacity}")
-    cover = opacity * _checked(saliency)
+    cover = MOST * _checked(saliency)
     mixed = (1 - cover) * picture + cover * map_colours(saliency)
     return np.rint(mixed).astype(np.uint8)
 

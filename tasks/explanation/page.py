@@ -82,9 +82,6 @@ def write_page(explanation: PairExplanation, path: Path, place: PairPlace | None
         explanation: the pair's.
         path: of the file.
         place: the pair's place in a list of pairs, for the links to the list and to the pairs before and after.
-
-    Raises:
-        ValueError: if the nodes are not one tree.
     """
     first, second = ((photo.shape[1], photo.shape[2]) for photo in explanation.photos)
     nodes = [_node_view(index, node, (first, second)) for index, node in enumerate(explanation.nodes)]

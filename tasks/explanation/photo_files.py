@@ -10,7 +10,7 @@ from tasks.errors import InputError
 from tasks.explanation.explain import SegmentedPhoto
 from tasks.metric.trained_tree import TrainedTree
 from tasks.segments.class_ids import class_id_table
-from tasks.segments.pictures import decode_image, decode_label_map
+from tasks.segments.pictures import check_label_map, decode_image, decode_label_map
 from tasks.segments.source_files import read_source_file
 
 
@@ -46,16 +46,8 @@ def segmented_photos(
 
 def _label_map(trained: TrainedTree, mask: Path, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     label_map = decode_label_map(read_source_file(mask), str(mask))
-    if label_map.shape != image.shape[1:]:
-        raise InputError(
-            f"the mask {mask} is {label_map.shape[1]} x {label_map.shape[0]} pixels, its photo "
-            f"{image.shape[2]} x {image.shape[1]}: give a mask of the photo's size"
-        )
-    if unknown := sorted(set(np.unique(label_map).tolist()) - set(trained.classes)):
-        raise InputError(
-            f"the mask {mask} has the class id {unknown[0]}, which the model lacks; it has: "
-            + ", ".join(f"{class_id} {name}" for class_id, name in trained.classes.items())
-        )
+    known = ", ".join(f"{class_id} {name}" for class_id, name in trained.classes.items())
+    check_label_map(label_map, image, trained.classes, str(mask), f"the model ({known})")
     return label_map
 
 

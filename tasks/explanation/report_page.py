@@ -33,17 +33,13 @@ class ReportView:
 
 
 def write_report(report: TreeReport, path: Path) -> None:
-    """Writes the page of a training run.
-
-    Raises:
-        ValueError: if the nodes are not one tree.
-    """
+    """Writes the page of a training run."""
     tree = tree_view({node.name: node.children for node in report.nodes})
     nodes = [
         ReportView(
             index=index,
             node=node,
-            samples=tuple(picture_uri(sample, longest=SAMPLE) for sample in node.samples[:2]),
+            samples=tuple(picture_uri(sample, longest=SAMPLE) for sample in node.samples),
             sheets=tuple(sheet_uri(sheet, longest=SHEET) for sheet in node.sheets),
             better_child=better_child(node, report.nodes),
         )

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from tasks.explanation.part_picture import PartPicture
 from tasks.explanation.plain_text import drawable, fitting, font
 from tasks.explanation.search_record import PhotoSearch
-from tasks.explanation.sheet import enlarged
+from tasks.explanation.sheet import draw_tile, enlarged
 from tasks.explanation.wording import PERCENT, closest
 from tasks.metric.search_index import SearchDistance
 
@@ -21,7 +21,7 @@ HEAD = 26  # above a card's pictures: rank and distance
 RANK = 34  # room for the rank, of three digits at most
 CAPTION = 42  # below them: name and label
 STEP = HEAD + TILE + CAPTION + GAP
-GROUND, CARD, INK, QUIET = "#ffffff", "#eceef1", "#1b1e23", "#5a616b"
+GROUND, INK, QUIET = "#ffffff", "#1b1e23", "#5a616b"
 OUTLINE, SHADE = (255, 210, 0), (0, 0, 0)
 DISTANCES: dict[SearchDistance, str] = {
     "squared_euclidean": "squared Euclidean distance of the node's own embeddings",
@@ -85,11 +85,7 @@ def _draw_card(
     draw.text((left + card, top + HEAD - 8), percentile, QUIET, font(12), anchor="rs")
     tiles = [outlined(shown)] if shown.picture is None else [outlined(shown), enlarged(shown.picture, TILE)]
     for column, tile in enumerate(tiles):
-        x, y = left + column * (TILE + INNER), top + HEAD
-        draw.rectangle((x, y, x + TILE - 1, y + TILE - 1), CARD)
-        height, width = tile.shape[1:]
-        picture = Image.fromarray(np.ascontiguousarray(np.moveaxis(tile, 0, -1)))
-        sheet.paste(picture, (x + (TILE - width) // 2, y + (TILE - height) // 2))
+        draw_tile(sheet, tile, left + column * (TILE + INNER), top + HEAD, TILE)
     for line, (text, colour) in enumerate(zip(below, (INK, QUIET), strict=True), start=1):
         words = fitting(text, card, size=13)
         draw.text((left, top + HEAD + TILE + 18 * line), words, colour, font(13), anchor="ls")

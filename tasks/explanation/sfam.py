@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tasks.explanation.stages import stages_around
 from tasks.metric.distances import OwnDistance
 from tasks.metric.model import EmbeddingModel, normalise
 from tasks.metric.trunks import flattened_stages
@@ -233,20 +234,13 @@ def features_and_embeddings(model: EmbeddingModel, pictures: Tensor, layer: str)
     Raises:
         ValueError: there is no such layer.
     """
-    names = [name for name, _ in flattened_stages(model.trunk)]
-    if layer not in names:
-        raise ValueError(f"the trunk has no stage {layer!r}: one of {', '.join(names)}")
+    before, behind = stages_around(model, layer)
     x = normalise(pictures.to(next(model.parameters()).device))
-    features = x
-    for name, stage in flattened_stages(model.trunk):
-        if name == layer:
-            with torch.no_grad():
-                features = stage(x)
-            features = features.detach().requires_grad_()
-            x = features.clone()  # stages after it may write in place
-        elif features.requires_grad:
+    with torch.no_grad():
+        for stage in before:
             x = stage(x)
-        else:
-            with torch.no_grad():
-                x = stage(x)
+    features = x.detach().requires_grad_()
+    x = features.clone()  # stages after it may write in place
+    for stage in behind:
+        x = stage(x)
     return features, model.embed_features(x)

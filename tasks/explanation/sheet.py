@@ -30,13 +30,13 @@ class SheetRow:
     Attributes:
         picture_a: uint8 [3, h, w]; a node's picture of A.
         picture_b: uint8 [3, h', w'], of B.
-        map_a: SFAM of A, float32 [h, w] in [0, 1]; None where there is no distance.
-        map_b: SFAM of B, float32 [h', w'] in [0, 1]; likewise.
+        map_a: SFAM of A, float32 [h, w] in [0, 1].
+        map_b: SFAM of B, float32 [h', w'] in [0, 1].
         name_a: file name of A, shown as text.
         name_b: the same of B.
-        label_a: A's label; None if unknown.
-        label_b: B's label; None if unknown.
-        distance: bounded distance in [0, 1]; None where there is none.
+        label_a: A's label.
+        label_b: B's label.
+        distance: bounded distance in [0, 1].
         note: words of its own under the similarity; None for whether the labels are the same.
 
     Raises:
@@ -45,18 +45,18 @@ class SheetRow:
 
     picture_a: NDArray[np.uint8]
     picture_b: NDArray[np.uint8]
-    map_a: NDArray[np.float32] | None
-    map_b: NDArray[np.float32] | None
+    map_a: NDArray[np.float32]
+    map_b: NDArray[np.float32]
     name_a: str
     name_b: str
-    label_a: str | None
-    label_b: str | None
-    distance: float | None
+    label_a: str
+    label_b: str
+    distance: float
     note: str | None = None
 
     def __post_init__(self) -> None:
         for picture, saliency in ((self.picture_a, self.map_a), (self.picture_b, self.map_b)):
-            if saliency is not None and picture.shape[1:] != saliency.shape:
+            if picture.shape[1:] != saliency.shape:
                 raise ValueError(f"a picture and its map have one size; got {picture.shape[1:]} and {saliency.shape}")
 
 
@@ -88,13 +88,13 @@ def write_sheet(
         draw.text((_left(column, tile) + tile // 2, TITLE - 6), head, QUIET, font(12), anchor="ms")
     for index, row in enumerate(rows):
         top = TITLE + index * (tile + CAPTION)
-        _draw_tiles(sheet, draw, row, top, tile)
+        _draw_tiles(sheet, row, top, tile)
         _draw_caption(draw, row, top + tile, sides, width)
     # Level 3 takes half the time of the default and 5 % more bytes.
     sheet.save(path, "PNG", compress_level=3)
 
 
-def _draw_tiles(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: SheetRow, top: int, tile: int) -> None:
+def _draw_tiles(sheet: Image.Image, row: SheetRow, top: int, tile: int) -> None:
     pictures = (
         enlarged(row.picture_a, tile),
         _with_map(row.picture_a, row.map_a, tile),
@@ -102,14 +102,7 @@ def _draw_tiles(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: SheetRow, to
         enlarged(row.picture_b, tile),
     )
     for column, picture in enumerate(pictures):
-        left = _left(column, tile)
-        draw.rectangle((left, top, left + tile - 1, top + tile - 1), CARD)
-        if picture is None:
-            draw.text((left + tile // 2, top + tile // 2), "no map", QUIET, font(14), anchor="mm")
-        else:
-            height, width = picture.shape[1:]
-            at = (left + (tile - width) // 2, top + (tile - height) // 2)
-            sheet.paste(Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, -1))), at)
+        draw_tile(sheet, picture, _left(column, tile), top, tile)
 
 
 def _draw_caption(draw: ImageDraw.ImageDraw, row: SheetRow, top: int, sides: tuple[str, str], width: int) -> None:
@@ -119,28 +112,31 @@ def _draw_caption(draw: ImageDraw.ImageDraw, row: SheetRow, top: int, sides: tup
     room = (width - NOTE) // 2 - MARGIN - GAP
     for side, name, label, edge, anchor in texts:
         draw.text((edge, top + 18), fitting(f"{side}: {name}", room, size=12), INK, font(12), anchor=anchor + "s")
-        words = fitting("label unknown" if label is None else label, room, size=12)
-        draw.text((edge, top + 36), words, QUIET, font(12), anchor=anchor + "s")
+        draw.text((edge, top + 36), fitting(label, room, size=12), QUIET, font(12), anchor=anchor + "s")
     middle = width // 2
     fill = distance_colour(row.distance)
-    words = "no distance" if row.distance is None else f"similarity {alike(row.distance, 2)}"
     draw.rounded_rectangle((middle - 62, top + 4, middle + 62, top + 23), 10, fill)
-    draw.text((middle, top + 14), words, ink_on(fill), font(12, bold=True), anchor="mm")
-    note = row.note
-    if note is None and row.label_a is not None and row.label_b is not None:
-        note = "same label" if row.label_a == row.label_b else "different labels"
-    if note is not None:
-        draw.text((middle, top + 38), fitting(note, NOTE, size=12), QUIET, font(12), anchor="ms")
+    draw.text(
+        (middle, top + 14), f"similarity {alike(row.distance, 2)}", ink_on(fill), font(12, bold=True), anchor="mm"
+    )
+    note = row.note or ("same label" if row.label_a == row.label_b else "different labels")
+    draw.text((middle, top + 38), fitting(note, NOTE, size=12), QUIET, font(12), anchor="ms")
 
 
-def _with_map(picture: NDArray[np.uint8], saliency: NDArray[np.float32] | None, tile: int) -> NDArray[np.uint8] | None:
+def _with_map(picture: NDArray[np.uint8], saliency: NDArray[np.float32], tile: int) -> NDArray[np.uint8]:
     """The enlarged picture under the enlarged map: a map enlarged before it is coloured stays smooth."""
-    if saliency is None:
-        return None
     large = enlarged(picture, tile)
     height, width = large.shape[1:]
     smooth = Image.fromarray(saliency.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     return overlay(large, np.asarray(smooth))
+
+
+def draw_tile(sheet: Image.Image, picture: NDArray[np.uint8], left: int, top: int, tile: int) -> None:
+    """Draw a picture, uint8 [3, h, w], in the middle of a grey square of `tile` pixels, no side of it being longer."""
+    sheet.paste(CARD, (left, top, left + tile, top + tile))
+    height, width = picture.shape[1:]
+    drawn = Image.fromarray(np.ascontiguousarray(np.moveaxis(picture, 0, -1)))
+    sheet.paste(drawn, (left + (tile - width) // 2, top + (tile - height) // 2))
 
 
 def enlarged(picture: NDArray[np.uint8], longest: int = TILE) -> NDArray[np.uint8]:

@@ -27,20 +27,16 @@ def tree_layout(children: Mapping[str, Sequence[str]]) -> dict[str, Place]:
     subtree: an inner node's x is at least one spacing from the edge of the strip that its leaves take.
 
     Args:
-        children: every node's name to the names of its children from left to right; none for a leaf.
+        children: every node's name to the names of its children from left to right; none for a leaf. In the order of
+            `SegmentTree.nodes`: children before their parent, left before right, the root last.
 
     Returns:
-        Every node's place, children before parents, the root last.
-
-    Raises:
-        ValueError: if this is not one tree.
+        Every node's place, in the same order.
     """
-    order = _children_first(children)
     places: dict[str, Place] = {}
     height: dict[str, int] = {}
     leaves = 0
-    for name in order:
-        below = children[name]
+    for name, below in children.items():
         height[name] = 1 + max(height[child] for child in below) if below else 0
         if below:
             x = sum(places[child].x for child in below) / len(below)
@@ -48,30 +44,5 @@ def tree_layout(children: Mapping[str, Sequence[str]]) -> dict[str, Place]:
             x = float(leaves)
             leaves += 1
         places[name] = Place(x, height[name])
-    top = height[order[-1]]
+    top = max(height.values())
     return {name: Place(place.x, top - place.y) for name, place in places.items()}
-
-
-def _children_first(children: Mapping[str, Sequence[str]]) -> list[str]:
-    """Names in post-order, left to right; checks that they are one tree."""
-    parent: dict[str, str] = {}
-    for name, below in children.items():
-        for child in below:
-            if child not in children:
-                raise ValueError(f"every child must be a node of the tree; {name!r} has the unknown child {child!r}")
-            if child in parent:
-                raise ValueError(f"a node has one parent; {child!r} is below {parent[child]!r} and {name!r}")
-            parent[child] = name
-    roots = [name for name in children if name not in parent]
-    if len(roots) != 1:
-        raise ValueError(f"a tree has one root; got {len(roots)}: {roots}")
-    order: list[str] = []
-    waiting = [roots[0]]
-    while waiting:
-        name = waiting.pop()
-        order.append(name)
-        waiting.extend(children[name])
-    if len(order) != len(children):
-        raise ValueError(f"a tree has no circle; {sorted(set(children) - set(order))} cannot be reached from the root")
-    # Parent, then right to left, read backwards: left to right, then the parent.
-    return order[::-1]

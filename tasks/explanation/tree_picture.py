@@ -45,11 +45,7 @@ class Box(NamedTuple):
 
 
 def write_tree_picture(explanation: PairExplanation, path: Path) -> None:
-    """Writes tree.png: both photos and the verdict above, then the tree, at least 200 pixels wide for every leaf.
-
-    Raises:
-        ValueError: if the nodes are not one tree.
-    """
+    """Writes tree.png: both photos and the verdict above, then the tree, at least 200 pixels wide for every leaf."""
     places = tree_layout({node.name: node.children for node in explanation.nodes})
     leaves = sum(not node.children for node in explanation.nodes)
     slot = min(max(LEAST_SLOT, (LEAST_WIDTH - 2 * MARGIN) / leaves), MOST_SLOT)

@@ -63,10 +63,7 @@ def tree_view(children: Mapping[str, Sequence[str]]) -> TreeView:
     """The view of a tree.
 
     Args:
-        children: every node's name to its children's names, in the record's order.
-
-    Raises:
-        ValueError: if this is not one tree.
+        children: every node's name to its children's names, in the order of `SegmentTree.nodes`.
     """
     places = tree_layout(children)
     index = {name: at for at, name in enumerate(children)}

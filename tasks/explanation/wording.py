@@ -22,9 +22,9 @@ def number(value: float | None, digits: int = 2) -> str:
     return text.replace("-", MINUS)
 
 
-def percent(value: float | None, digits: int = 0) -> str:
-    """A share in [0, 1] as a percentage; "n/a" for None and NaN."""
-    return "n/a" if value is None or not math.isfinite(value) else f"{number(100 * value, digits)}{PERCENT}"
+def percent(value: float | None) -> str:
+    """A share in [0, 1] as a percentage without decimals; "n/a" for None and NaN."""
+    return "n/a" if value is None or not math.isfinite(value) else f"{number(100 * value, 0)}{PERCENT}"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:

@@ -7,7 +7,8 @@ A map is the better, the faster the similarity rises as its first pixels are ins
 from typing import Literal, NamedTuple, get_args
 
 import torch
-from torch import Tensor, nn
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from tasks.judging.similarity import Scorer
 from tasks.metric.model import normalise
@@ -83,10 +84,4 @@ def blurred(pictures: Tensor) -> Tensor:
     edge = pictures.shape[-1]
     sigma = BLUR * edge
     radius = min(round(3 * sigma), edge - 1)
-    offsets = torch.arange(-radius, radius + 1, dtype=pictures.dtype)
-    weights = torch.exp(-0.5 * (offsets / sigma).square())
-    weights = (weights / weights.sum()).repeat(pictures.shape[1], 1)
-    for shape, pad in (((1, -1), (radius, radius, 0, 0)), ((-1, 1), (0, 0, radius, radius))):
-        kernel = weights.view(pictures.shape[1], 1, *shape)
-        pictures = nn.functional.conv2d(nn.functional.pad(pictures, pad, mode="reflect"), kernel, groups=len(kernel))
-    return pictures
+    return torch.from_numpy(gaussian_filter(pictures.numpy(), sigma, mode="mirror", radius=radius, axes=(2, 3)))

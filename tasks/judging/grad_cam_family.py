@@ -29,15 +29,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tasks.errors import InputError
 from tasks.explanation.feature_sfam import layer_features
+from tasks.explanation.stages import stages_around
 from tasks.judging.attribution import PairBatch
 from tasks.judging.layer_head import (
     LayerHead,
     at_picture_size,
     embeddings_of,
     normalised,
-    stages_around,
 )
 from tasks.judging.similarity_target import CosineTarget
 from tasks.metric.model import EmbeddingModel
@@ -144,15 +143,9 @@ class ChannelsToZero(nn.Module):
 
 
 def grad_cam_package() -> ModuleType:
-    """The package grad-cam.
+    """The package grad-cam."""
+    import pytorch_grad_cam  # noqa: PLC0415 (takes seconds, and the rest of the room does without it)
 
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import pytorch_grad_cam  # noqa: PLC0415 (takes seconds, and the rest of the room does without it)
-    except ImportError:
-        raise InputError("Grad-CAM and its family need the package grad-cam: install grad-cam") from None
     return pytorch_grad_cam  # type: ignore[no-any-return]
 
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from tasks.explanation.sfam import explain_pairs, to_picture_size
+from tasks.explanation.stages import stages_around
 from tasks.judging.attribution import PairBatch
 from tasks.judging.grad_cam_family import grad_cam_package
-from tasks.judging.layer_head import embeddings_of, normalised, stages_around
+from tasks.judging.layer_head import embeddings_of, normalised
 from tasks.judging.similarity_target import CosineTarget
 from tasks.metric.model import EmbeddingModel
-from tasks.paired_rounds import Ratio, ratio_over
+from tasks.paired_rounds import Ratio, Rounds, in_turns
 
 ROUNDS = 9
 
@@ -72,7 +73,6 @@ def maps_per_second(
         clock: seconds.
 
     Raises:
-        InputError: the package grad-cam is not installed.
         ValueError: there is no such stage.
     """
     pictures = torch.cat([pairs.query, pairs.support])
@@ -85,46 +85,35 @@ def maps_per_second(
             torch.cuda.synchronize(device)
         return clock()
 
-    def sfam_seconds() -> float:
-        started = now()
+    def sfam() -> None:
         found = explain_pairs(model, pairs.query, pairs.support, layer)
         to_picture_size(torch.cat([found.query, found.support]), pictures.shape[-1]).cpu()
-        return now() - started
 
-    def grad_cam_seconds() -> tuple[float, float]:
+    targets_seconds: list[float] = []  # the untimed round's too
+
+    def grad_cam() -> None:
         started = now()
         targets: list[Callable[[Tensor], Tensor]] = [
             CosineTarget(embedding) for embedding in embeddings_of(own, pictures).roll(len(pairs.query), dims=0)
         ]
-        embedded = now()
+        targets_seconds.append(now() - started)
         cam(normalised(own, pictures), targets)
-        return embedded - started, now() - embedded
 
-    timed: list[tuple[float, float, float]] = []  # SFAM, Grad-CAM's targets, Grad-CAM
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            for number in range(rounds + 1):
-                if number % 2:
-                    similar, graded = sfam_seconds(), grad_cam_seconds()
-                else:
-                    graded, similar = grad_cam_seconds(), sfam_seconds()
-                timed.append((similar, *graded))
+            timed = in_turns(sfam, grad_cam, rounds, now)
     finally:
         cam.activations_and_grads.release()
-    counted = timed[1:]
+    graded = tuple(both - targets for both, targets in zip(timed.theirs, targets_seconds[1:], strict=True))
     return MapSpeed(
         layer=layer,
         device=device.type,
         threads=torch.get_num_threads(),
         maps=len(pictures),
         rounds=rounds,
-        sfam=_speed(len(pictures), [similar for similar, _, _ in counted]),
-        grad_cam=_speed(len(pictures), [targets + graded for _, targets, graded in counted]),
-        grad_cam_targets_given=_speed(len(pictures), [graded for _, _, graded in counted]),
-        ratio=ratio_over([(targets + graded) / similar for similar, targets, graded in counted]),
-        ratio_targets_given=ratio_over([graded / similar for similar, _, graded in counted]),
+        sfam=len(pictures) / statistics.median(timed.ours),
+        grad_cam=len(pictures) / statistics.median(timed.theirs),
+        grad_cam_targets_given=len(pictures) / statistics.median(graded),
+        ratio=timed.speed,
+        ratio_targets_given=Rounds(ours=timed.ours, theirs=graded).speed,
     )
-
-
-def _speed(maps: int, seconds: list[float]) -> float:
-    return maps / statistics.median(seconds)

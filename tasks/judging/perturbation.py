@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.errors import InputError
 from tasks.judging.attribution import PairBatch
 from tasks.judging.layer_head import embeddings_of, normalised
 from tasks.metric.model import EmbeddingModel
@@ -62,8 +61,6 @@ def _cosine(model: EmbeddingModel) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _captum() -> ModuleType:
-    try:
-        import captum.attr  # noqa: PLC0415 (the rest of the room does without it)
-    except ImportError:
-        raise InputError("occlusion and segment ablation need the package captum: install captum") from None
+    import captum.attr  # noqa: PLC0415 (the rest of the room does without it)
+
     return captum.attr  # type: ignore[no-any-return]

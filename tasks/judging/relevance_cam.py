@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from tasks.explanation.feature_sfam import layer_features
+from tasks.explanation.stages import stages_around
 from tasks.judging.attribution import PairBatch
-from tasks.judging.layer_head import at_picture_size, embeddings_of, last_layer, stages_around
+from tasks.judging.layer_head import at_picture_size, embeddings_of, last_layer
 from tasks.metric.model import EmbeddingModel
 
 

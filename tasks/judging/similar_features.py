@@ -65,6 +65,6 @@ def sfam_of_features(metric: FeatureMetric) -> Callable[[EmbeddingModel, PairBat
     """
 
     def attribute(model: EmbeddingModel, pairs: PairBatch, layer: str) -> Tensor:
-        return at_picture_size(explain_features(model, pairs.query, pairs.support, metric, layer).query, pairs.query)
+        return at_picture_size(explain_features(model, pairs.query, pairs.support, metric, layer), pairs.query)
 
     return attribute

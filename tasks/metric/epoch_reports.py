@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks.metric.node_job import EpochReport
-from tasks.temporary_path import temporary_path
+from tasks.temporary_path import write_whole
 
 NAME = "epochs.json"
 
@@ -17,9 +17,7 @@ def write_reports(folder: Path, reports: Sequence[EpochReport]) -> None:
     Raises:
         OSError: the disk is full.
     """
-    temporary = temporary_path(folder / NAME)
-    temporary.write_text(json.dumps([report.to_dict() for report in reports], indent=1), encoding="utf-8")
-    temporary.replace(folder / NAME)
+    write_whole(folder / NAME, json.dumps([report.to_dict() for report in reports], indent=1))
 
 
 def read_reports(folder: Path) -> list[EpochReport]:

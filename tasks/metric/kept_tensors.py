@@ -10,7 +10,7 @@ from torch import Tensor
 from tasks.errors import InputError
 from tasks.metric.checkpoint import file_sha256, load_checkpoint, save_checkpoint
 from tasks.metric.identity import node_key
-from tasks.temporary_path import temporary_path
+from tasks.temporary_path import write_whole
 
 
 def kept_tensors(
@@ -36,7 +36,7 @@ def kept_tensors(
     made = make()
     try:
         save_checkpoint(path, made)
-        _write_whole(note, json.dumps({"sha256": file_sha256(path), **facts}, indent=1) + "\n")
+        write_whole(note, json.dumps({"sha256": file_sha256(path), **facts}, indent=1) + "\n")
     except OSError as error:
         raise InputError(f"the search index cannot be kept in {folder} ({error}): make room, or it writable") from None
     return made
@@ -47,12 +47,3 @@ def _read(path: Path, note: Path) -> Mapping[str, Tensor] | None:
         return load_checkpoint(path, str(json.loads(note.read_text(encoding="utf-8"))["sha256"]))
     except (OSError, ValueError, KeyError, TypeError):  # an InputError is a ValueError
         return None
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = temporary_path(path)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from tasks.metric.checkpoint import file_sha256
 from tasks.metric.evaluation import Precision
 from tasks.segments.framing import Framing
-from tasks.temporary_path import temporary_path
+from tasks.temporary_path import write_whole
 
 Status = Literal["trained", "degenerate"]
 ShownStatus = Literal["trained", "cached", "degenerate"]
@@ -94,10 +94,7 @@ class NodeResult:
 
 def write_result(result: NodeResult) -> None:
     """Write result.json into the node's folder, whole or not at all: it marks the node as done."""
-    path = Path(result.folder) / "result.json"
-    temporary = temporary_path(path)
-    temporary.write_text(json.dumps(result.to_dict(), indent=1), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(Path(result.folder) / "result.json", json.dumps(result.to_dict(), indent=1))
 
 
 def read_result(folder: Path) -> NodeResult | None:

@@ -51,7 +51,6 @@ class DatasetSource:
         validation: share of the validation split, where the data set has none.
         limit: take only so many photos, in the same proportions of splits and labels; None takes all.
         seed: of the split and of the sample.
-        name: of the data set; empty for the last part of `dataset`.
     """
 
     dataset: str
@@ -65,12 +64,11 @@ class DatasetSource:
     validation: float = 0.2
     limit: int | None = None
     seed: int = 0
-    name: str = ""
 
-    def __post_init__(self) -> None:
-        if not self.name:
-            # The only way to fill a field of a frozen dataclass in from another one.
-            object.__setattr__(self, "name", Path(self.dataset).stem)
+    @property
+    def name(self) -> str:
+        """Name of the data set: the last part of `dataset`."""
+        return Path(self.dataset).stem
 
     def classes(self) -> dict[int, str]:
         """Class id to name; empty without masks.

@@ -9,7 +9,7 @@ from typing import Any
 from tasks.metric.compare import Difference
 from tasks.metric.controls import Controlled
 from tasks.metric.evaluation import Precision
-from tasks.temporary_path import temporary_path
+from tasks.temporary_path import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +113,7 @@ def write_row(folder: Path, result: RowResult) -> None:
     """Write a row's record, whole or not at all."""
     path = row_file(folder, result.row, result.seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(path)
-    temporary.write_text(json.dumps(asdict(result)), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(asdict(result)))
 
 
 def read_row(path: Path) -> RowResult | None:

@@ -33,6 +33,7 @@ SAID_GROUPS = ("f", "f", "f", "m", "f", "m", "m")
 
 def test_both_directions_by_the_definition() -> None:
     found = amplification(TRAIN, LABELS, GROUPS, one_hot(SAID), one_hot(SAID_GROUPS))
+    assert found is not None
     together = {("f", "cook"): True, ("f", "dive"): False, ("m", "cook"): False, ("m", "dive"): True}
     turned = {(label, group): value for (group, label), value in together.items()}
     assert found.group_to_label == pytest.approx(by_definition(together, GROUPS, LABELS, SAID))
@@ -44,10 +45,17 @@ def test_both_directions_by_the_definition() -> None:
 
 def test_the_truth_amplifies_nothing() -> None:
     found = amplification(TRAIN, LABELS, GROUPS, one_hot(LABELS), one_hot(GROUPS))
+    assert found is not None
     assert (found.group_to_label, found.label_to_group) == (0, 0)
     assert found.group_to_label_interval == (0, 0)
 
 
 def test_what_goes_against_training_counts_below_zero() -> None:
     against = tuple("dive" if group == "f" else "cook" for group in GROUPS)
-    assert amplification(TRAIN, LABELS, GROUPS, one_hot(against), one_hot(GROUPS)).group_to_label < 0
+    found = amplification(TRAIN, LABELS, GROUPS, one_hot(against), one_hot(GROUPS))
+    assert found is not None and found.group_to_label < 0
+
+
+def test_splits_without_a_group_in_common_have_none() -> None:
+    elsewhere = tuple(f"other {group}" for group in GROUPS)
+    assert amplification(TRAIN, LABELS, elsewhere, one_hot(SAID), one_hot(SAID_GROUPS)) is None

@@ -123,15 +123,15 @@ def made_model() -> tuple[EmbeddingModel, Tensor, Tensor]:
 @pytest.mark.parametrize("metric", ["cosine", "euclidean", "snr"])
 def test_a_pair_s_maps_come_from_the_layer_s_features(metric: FeatureMetric) -> None:
     model, a, b = made_model()
-    got = explain_features(model, a, b, metric)  # 64 px: layer3 is the deepest with 6 x 6 pixels
-    features = [layer_features(model, part, "layer3") for part in (a, b)]
-    assert got.query.shape == (2, 8, 8)
+    got = explain_features(model, a, b, metric), explain_features(model, b, a, metric)
+    features = [layer_features(model, part, "layer3") for part in (a, b)]  # 64 px: the deepest with 6 x 6 pixels
+    assert got[0].shape == (2, 8, 8)
     pooled = [part.mean(dim=(2, 3)) for part in features]
-    for own, other, maps in ((0, 1, got.query), (1, 0, got.support)):
+    for own, other, maps in ((0, 1, got[0]), (1, 0, got[1])):
         weights = contribution_importance_score(pooled[own], pooled[other], metric)
         expected = np.maximum(np.einsum("nk,nkhw->nhw", weights.numpy(), features[own].numpy()), 0)
         np.testing.assert_allclose(maps.numpy(), expected, rtol=1e-4, atol=1e-6)
-    assert not got.query.requires_grad
+    assert not got[0].requires_grad
 
 
 def test_wrong_pairs_and_layers_are_named() -> None:

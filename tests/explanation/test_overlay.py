@@ -21,12 +21,7 @@ def test_colours_grow_brighter_with_the_map() -> None:
 
 def test_a_zero_map_leaves_the_picture_as_it_is() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
-    np.testing.assert_array_equal(overlay(picture, np.zeros((5, 7)), opacity=1), picture)
-
-
-def test_no_opacity_leaves_the_picture_as_it_is() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (3, 5, 7), dtype=np.uint8)
-    np.testing.assert_array_equal(overlay(picture, np.ones((5, 7)), opacity=0), picture)
+    np.testing.assert_array_equal(overlay(picture, np.zeros((5, 7))), picture)
 
 
 def test_the_hot_spot_is_brighter_and_redder_than_the_rest() -> None:
@@ -42,12 +37,12 @@ def test_the_mixture_pixel_by_pixel() -> None:
     generator = np.random.default_rng(1)
     picture = generator.integers(0, 256, (3, 4, 3), dtype=np.uint8)
     saliency = generator.random((4, 3))
-    shown = overlay(picture, saliency, opacity=0.5)
+    shown = overlay(picture, saliency)
     for y in range(4):
         for x in range(3):
             colour = map_colours(saliency[y : y + 1, x : x + 1])[:, 0, 0]
             for c in range(3):
-                expected = (1 - 0.5 * saliency[y, x]) * picture[c, y, x] + 0.5 * saliency[y, x] * colour[c]
+                expected = (1 - 0.75 * saliency[y, x]) * picture[c, y, x] + 0.75 * saliency[y, x] * colour[c]
                 assert abs(shown[c, y, x] - expected) <= 0.5 + 1e-9
 
 
@@ -58,13 +53,8 @@ def test_a_layer_is_as_opaque_as_the_map_is_high() -> None:
 
 
 @pytest.mark.parametrize(
-    ("saliency", "opacity", "message"),
-    [
-        (np.zeros((4, 4)), 0.5, "picture .* and a map"),
-        (np.full((2, 2), np.nan), 0.5, "finite"),
-        (np.zeros((2, 2)), 1.5, r"opacity must be in \[0, 1\]"),
-    ],
+    ("saliency", "message"), [(np.zeros((4, 4)), "picture .* and a map"), (np.full((2, 2), np.nan), "finite")]
 )
-def test_wrong_input_is_refused(saliency: np.ndarray, opacity: float, message: str) -> None:
+def test_wrong_input_is_refused(saliency: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        overlay(np.zeros((3, 2, 2), np.uint8), saliency, opacity=opacity)
+        overlay(np.zeros((3, 2, 2), np.uint8), saliency)

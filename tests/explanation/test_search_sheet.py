@@ -9,7 +9,6 @@ from tasks.explanation.part_picture import PartPicture
 from tasks.explanation.plain_text import font
 from tasks.explanation.search_record import FoundPhoto, PhotoSearch
 from tasks.explanation.search_sheet import (
-    CARD,
     GAP,
     GROUND,
     HEAD,
@@ -23,6 +22,7 @@ from tasks.explanation.search_sheet import (
     outlined,
     write_search_sheet,
 )
+from tasks.explanation.sheet import CARD
 
 PART = np.zeros((TILE, TILE), dtype=bool)
 PART[40:80, 60:100] = True

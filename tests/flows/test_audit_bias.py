@@ -10,10 +10,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import audit_bias as flow_module
 from flows.audit_bias import audit_bias, largest_shortcut
 from flows.parameters import AuditParameters
-from infra.memory_tracker import MemoryTracker
 from infra.tracking import open_tracker
 from tasks.errors import InputError
 from tests.flows.command_line import Heml
+from tests.memory_tracker import MemoryTracker
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_only_shortcuts_count_for_the_threshold() -> None:
 
 @pytest.mark.parametrize(("drop", "code"), [(0.2, 1), (0.05, 0)])
 def test_the_command_ends_with_1_above_the_threshold(
-    heml: Heml, home: Path, monkeypatch: pytest.MonkeyPatch, drop: float, code: int
+    heml: Heml, home: Path, grown: Any, monkeypatch: pytest.MonkeyPatch, drop: float, code: int
 ) -> None:
     class Found:
         def with_options(self, **_: object) -> Any:
@@ -86,7 +86,7 @@ def test_the_command_ends_with_1_above_the_threshold(
 
     monkeypatch.setattr(flow_module, "audit_bias", Found())
     monkeypatch.setattr("flows.terminal.prefect_at_terminal", _nothing)
-    done = heml("audit", "--model", "m", "--store", "s", "--out", home, "--fail-above", 0.1)
+    done = heml("audit", "--model", home, "--store", grown.store.path, "--out", home / "out", "--fail-above", 0.1)
     assert done.code == code, done.err
 
 

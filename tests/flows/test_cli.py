@@ -145,6 +145,12 @@ def test_what_no_node_can_be_trained_with_is_said_before_any_starts(
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # leads nowhere; this machine's servers do not need it
     (tmp_path / "file").write_text("")
+    for folder in ("model", "segmenter"):
+        (tmp_path / "mine" / folder).mkdir(parents=True)
+        (tmp_path / "mine" / folder / "notes.txt").write_text("mine")
+    heml("train", "--store", store.path, "--out", tmp_path / "mine").refused("model would be replaced", "no tree.json")
+    heml("prepare", "--portraits", 8, "--out", tmp_path / "mine").refused("segmenter would be replaced", "--out")
+    assert len(list((tmp_path / "mine").rglob("notes.txt"))) == 2
     done = heml("train", "--store", store.path, "--out", tmp_path / "file" / "run")
     done.refused("cannot be written to", "--out")
     heml("prepare", "--portraits", 8, "--out", tmp_path / "file" / "store").refused("cannot be written to", "--out")
@@ -261,6 +267,8 @@ def test_explain_takes_a_table_of_pairs(heml: Heml, tmp_path: Path, grown) -> No
 
 def test_a_folder_that_is_no_store_is_refused(heml: Heml, tmp_path: Path) -> None:
     heml("export", "--store", tmp_path, "--node", "x", "--out", tmp_path / "o").refused("heml prepare")
+    few = ("--limit", 0, "--out", tmp_path / "o")
+    heml("export", "--store", tmp_path, "--node", "x", *few).refused("--limit needs at least 1; got 0")
 
 
 @pytest.mark.parametrize("command", ["train", "audit", "deflate", "judge", "retrieve", "evaluate", "reproduce"])

@@ -12,7 +12,6 @@ from flows import deflate as flow_module
 from flows.deflate import deflate
 from flows.parameters import DeflateParameters
 from flows.trainings import Training
-from infra.memory_tracker import MemoryTracker
 from infra.settings import Settings, load_settings
 from infra.tracking import open_tracker
 from tasks.bias.deflation import RECOMBINE, REMEDIES
@@ -21,6 +20,7 @@ from tasks.errors import InputError
 from tasks.metric.checkpoint import load_checkpoint
 from tasks.metric.trained_tree import open_trained_tree
 from tasks.segments.store import open_store
+from tests.memory_tracker import MemoryTracker
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from flows.judge_maps import judge_maps
 from flows.parameters import JudgeParameters
-from infra.memory_tracker import MemoryTracker
 from infra.tracking import open_tracker
 from tasks import judge as task_module
 from tasks.errors import InputError
 from tasks.judging.registry import ATTRIBUTIONS
 from tasks.metric.checkpoint import load_checkpoint
+from tests.memory_tracker import MemoryTracker
 
 
 @pytest.mark.server

@@ -18,6 +18,7 @@ from tasks.metric.options import TrainingOptions
 from tasks.segments.store import SegmentStore
 from tasks.study.paper import study_names
 from tasks.study.row_result import read_rows
+from tasks.study.step_cost import PUBLISHED, Method, StepCost
 
 TREE = "tree: [[body, badge], spot]\n"
 
@@ -64,6 +65,27 @@ def test_rows_are_trained_once_and_set_beside_the_paper(
     ]
     assert (out / "tables.md").read_text().startswith("## Table I, CelebA")
 
+    measured: list[Method] = []
+
+    def cost(method: Method, own: TrainingOptions, _steps: int) -> StepCost:
+        measured.append(method)
+        return StepCost(
+            method=method,
+            trunk=own.trunk,
+            size=own.size,
+            batch=own.batch,
+            device=own.device,
+            seconds=12.5,
+            peak_memory=5 << 30,
+        )
+
+    monkeypatch.setattr("tasks.reproduce.step_cost", cost)
+    tables = run("triplet-traditional", "avsl", costs=True)
+    assert "12.50 s" in tables[1]
+    assert run("triplet-traditional", "avsl", costs=True)[1] == tables[1]
+    assert measured == [*PUBLISHED] * 2  # at each setting, and only once
+    assert run("triplet-traditional", "avsl")[1] == tables[1]  # kept costs are shown though none are asked for
+
     before = {path: path.stat().st_mtime_ns for path in (out / "rows").iterdir()}
     again = run("triplet-traditional", "avsl", "fill-black")
     assert {path: path.stat().st_mtime_ns for path in before} == before  # what is done is not done again
@@ -71,8 +93,9 @@ def test_rows_are_trained_once_and_set_beside_the_paper(
     assert {found.row for found in read_rows(out)} == {"triplet-traditional", "avsl", "triplet-heml", "fill-black"}
 
     # Other options are another study: its rows are trained anew.
-    [table, *_] = run("triplet-traditional", options=TrainingOptions(**{**vars(options), "epochs": 1}))
+    [table, costs, *_] = run("triplet-traditional", options=TrainingOptions(**{**vars(options), "epochs": 1}))
     assert "triplet-traditional" in table and "| avsl |" not in table  # rows of other options are no part of it
+    assert "12.50 s" not in costs  # nor are costs
     assert next(path for path in before if path.name == "triplet-traditional-seed0.json").stat().st_mtime_ns > max(
         before.values()
     )

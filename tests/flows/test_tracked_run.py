@@ -4,9 +4,9 @@ import pytest
 from prefect.exceptions import TerminationSignal
 
 from flows.tracked_run import tracked_run
-from infra.memory_tracker import MemoryTracker
 from infra.tracking import open_tracker
 from tasks.errors import InputError
+from tests.memory_tracker import MemoryTracker
 
 
 def tracked(uri: str) -> MemoryTracker:

@@ -94,15 +94,10 @@ def test_prefect_server_that_wants_a_key_counts(settings: Settings, page: str, m
 
 
 def test_named_mlflow_server(page: str, tmp_path: Path) -> None:
-    settings = load_settings(home=tmp_path, mlflow_uri=page)
-    with mlflow_server.mlflow_server(settings) as url:
-        assert url == page
+    assert mlflow_server.existing_server(load_settings(home=tmp_path, mlflow_uri=page)) == page
     gone = load_settings(home=tmp_path, mlflow_uri=dead_address())
-    with (
-        pytest.raises(InputError, match=r"no MLflow server answers at .*HEML_MLFLOW_URI"),
-        mlflow_server.mlflow_server(gone),
-    ):
-        pass
+    with pytest.raises(InputError, match=r"no MLflow server answers at .*HEML_MLFLOW_URI"):
+        mlflow_server.existing_server(gone)
 
 
 def test_published_server_is_found_while_its_process_lives(settings: Settings, page: str, tmp_path: Path) -> None:
@@ -216,8 +211,8 @@ def test_second_up_and_a_run_find_the_first(
     with services.up(home) as second:
         assert second.started == ()
         assert (second.prefect, second.mlflow) == (both.prefect, both.mlflow)
-    with prefect_server.prefect_server(home) as url, mlflow_server.mlflow_server(home) as interface:
-        assert (url, interface) == (both.prefect, both.mlflow)
+    with prefect_server.prefect_server(home) as url:
+        assert (url, mlflow_server.existing_server(home)) == (both.prefect, both.mlflow)
     assert processes.answers(f"{both.prefect}/health")
     assert processes.answers(f"{both.mlflow}/health")
 

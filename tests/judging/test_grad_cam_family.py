@@ -1,5 +1,4 @@
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, interpolate
 
-from tasks.errors import InputError
 from tasks.explanation.feature_sfam import layer_features
 from tasks.judging.attribution import PairBatch
 from tasks.judging.grad_cam_family import ablation_cam, grad_cam_package, score_cam
@@ -211,12 +209,3 @@ def test_no_progress_bar_is_shown_and_others_may_have_theirs(
     assert capfd.readouterr() == ("", "")
     assert (package.score_cam.tqdm, package.ablation_cam.tqdm) == before
     assert hasattr(before[0], "trange")
-
-
-@pytest.mark.parametrize("name", ["grad-cam-cosine", "score-cam", "ablation-cam"])
-def test_without_the_package_it_is_asked_for(
-    model: EmbeddingModel, pairs: PairBatch, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pytorch_grad_cam", None)
-    with pytest.raises(InputError, match="need the package grad-cam: install grad-cam"):
-        attribute(name, model, pairs, "layer3")

@@ -5,7 +5,7 @@ from PIL import Image
 from torch import Tensor
 
 from tasks.explanation.feature_sfam import layer_features
-from tasks.judging.layer_head import LayerHead, at_picture_size, embeddings_of, last_layer, stages_around
+from tasks.judging.layer_head import LayerHead, at_picture_size, embeddings_of, last_layer
 from tasks.metric.model import EmbeddingModel, ModelSpec, build_model, normalise
 
 
@@ -60,14 +60,8 @@ def test_maps_made_where_gradients_are_off_can_have_gradients_later(model: Embed
     assert torch.autograd.grad(LayerHead(model, "layer3")(maps).sum(), maps)[0].abs().max() > 0
 
 
-def test_stages_before_and_behind(model: EmbeddingModel) -> None:
-    before, behind = stages_around(model, "layer2")
-    assert [type(stage).__name__ for stage in before[:3]] == ["Conv2d", "BatchNorm2d", "ReLU"]
-    assert before[3:] == [model.trunk.layer1, model.trunk.layer2]
-    assert behind == [model.trunk.layer3, model.trunk.layer4]
+def test_the_last_layer_is_the_one_whose_maps_are_pooled(model: EmbeddingModel) -> None:
     assert last_layer(model) == "layer4"
-    with pytest.raises(ValueError, match=r"no stage 'layer9': one of stem\.0, .*layer4"):
-        stages_around(model, "layer9")
 
 
 def test_maps_at_the_pictures_size_are_interpolated_and_keep_their_mean() -> None:

@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -6,7 +5,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from tasks.errors import InputError
 from tasks.judging.attribution import PairBatch
 from tasks.judging.layer_head import embeddings_of
 from tasks.judging.perturbation import occlusion, segment_ablation
@@ -57,16 +55,3 @@ def test_segment_ablation_blanks_one_segment_at_a_time(
             expected[i][hidden] = drop(model, normalise(pairs.query[i : i + 1])[0], hidden, support)
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(segment_ablation(model, pairs, layer), expected, rtol=1e-3, atol=1e-6)
-
-
-@pytest.mark.parametrize("method", [occlusion, segment_ablation])
-def test_without_the_package_it_is_asked_for(
-    model: EmbeddingModel,
-    make_pairs: Callable[..., PairBatch],
-    method: Callable[[EmbeddingModel, PairBatch, str], Tensor],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "captum", None)
-    monkeypatch.setitem(sys.modules, "captum.attr", None)
-    with pytest.raises(InputError, match="need the package captum: install captum"):
-        method(model, make_pairs(1, 32), "layer3")

@@ -65,7 +65,7 @@ def test_items_are_split_by_label(folder: Path) -> None:
         ("no", "validation"): 1,
     }
     assert [item.group for item in items] == ["old"] * 5 + [None] * 5
-    assert source(folder).name == "faces" and source(folder, name="mine").name == "mine"
+    assert source(folder).name == "faces"
 
 
 def test_a_photo_comes_as_it_is_with_its_label_map(folder: Path) -> None:

@@ -1,6 +1,17 @@
+"""The double keeps what it is given, and can be called as a tracker can."""
+
+import inspect
 from pathlib import Path
 
-from infra.tracking import MemoryTracker, Tracker, open_tracker
+from infra.tracking import Tracker, open_tracker
+from tests.memory_tracker import MemoryTracker
+
+
+def test_double_has_the_methods_of_a_tracker() -> None:
+    methods = {name: method for name, method in vars(Tracker).items() if inspect.isfunction(method) and name[0] != "_"}
+    assert len(methods) > 10
+    for name, method in methods.items():
+        assert inspect.signature(getattr(MemoryTracker, name)) == inspect.signature(method), name
 
 
 def test_double_keeps_what_it_is_given() -> None:

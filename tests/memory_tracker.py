@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+from infra.tracking import RunStatus
 
 
 @dataclass
