@@ -87,6 +87,6 @@ def test_what_does_not_fit_is_refused(grown: Any, files: tuple[Path, Path], tmp_
     broken.write_bytes(encode_label_map(np.zeros((40, 30), dtype=np.uint8)))
     refused(photo, broken, r"broken\.png is 30 x 40 pixels, its photo 48 x 48")
     broken.write_bytes(encode_label_map(np.full((48, 48), 9, dtype=np.uint8)))
-    refused(photo, broken, r"broken\.png has the class id 9, which the model \\(0 ground, .*\\) lacks")
+    refused(photo, broken, r"broken\.png has the class id 9, which the model \(0 ground, .*\) lacks")
     broken.write_bytes(encode_image(np.zeros((3, 48, 48), dtype=np.uint8)))
     refused(photo, broken, "not one byte a pixel")
