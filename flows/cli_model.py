@@ -1,7 +1,8 @@
 """What commands on a trained tree share: which one it is, which decision it goes by, and results as JSON."""
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from tasks.errors import InputError
 
 if TYPE_CHECKING:
     from tasks.metric.decision import DecisionChoice
+    from tasks.metric.options import TrainingOptions
     from tasks.metric.trained_tree import TrainedTree
 
 
@@ -55,6 +57,19 @@ def decision_choice(name: str) -> "DecisionChoice":
         if name == choice:
             return choice
     raise InputError(f"unknown decision {name!r}: one of {', '.join(DECISION_CHOICES)}")
+
+
+def training_options(given: Mapping[str, Any]) -> "TrainingOptions":
+    """How nodes are trained, from a command's arguments: those of them that are such options, by their names.
+
+    Raises:
+        InputError: a value cannot be.
+    """
+    from tasks.metric.options import TrainingOptions
+
+    return TrainingOptions(
+        **{field.name: given[field.name] for field in fields(TrainingOptions) if field.name in given}
+    )
 
 
 def write_json(path: Path | None, value: dict[str, Any]) -> None:

@@ -1,11 +1,12 @@
 """The command `heml reproduce`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flows import cli_options as shared
+from flows.cli_model import training_options
 from flows.terminal import prefect_at_terminal
 from infra.settings import load_settings
 
@@ -34,26 +35,13 @@ def reproduce(
     learning_rate: shared.LearningRate = 3e-4,
 ) -> None:
     """The paper's tables, each row trained and set beside the paper's figures. It resumes."""
+    given = dict(locals())
     shared.check_count("--seeds", seeds, 1)
     with prefect_at_terminal():
         from flows.parameters import ReproduceParameters
         from flows.reproduce import reproduce as run
         from infra.runners import task_runner
-        from tasks.metric.options import TrainingOptions
 
-        given: dict[str, Any] = {
-            "trunk": trunk,
-            "weights": weights,
-            "size": size,
-            "framing": framing,
-            "averaging": averaging,
-            "augmentation": augmentation,
-            "epochs": epochs,
-            "combined_epochs": combined_epochs,
-            "patience": patience,
-            "batch": batch,
-            "learning_rate": learning_rate,
-        }
         parameters = ReproduceParameters(
             study=study,
             store=store,
@@ -61,7 +49,7 @@ def reproduce(
             rows=tuple(name.strip() for name in rows.split(",")),
             seeds=seeds,
             costs=costs,
-            options=TrainingOptions(**given),
+            options=training_options(given),
             out=out,
         )
         run.with_options(task_runner=task_runner(load_settings()))(parameters)

@@ -1,12 +1,12 @@
 """The command `heml train`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flows import cli_options as shared
-from flows.cli_model import decision_choice, write_json
+from flows.cli_model import decision_choice, training_options, write_json
 from flows.terminal import prefect_at_terminal
 from infra.settings import load_settings
 
@@ -37,33 +37,18 @@ def train(
     json_file: shared.JsonFile = None,
 ) -> None:
     """Train every node of a segment tree, as a Prefect flow."""
+    given = dict(locals())
     with prefect_at_terminal():
         from flows.parameters import TrainParameters
         from flows.train_tree import runner_for, train_tree
-        from tasks.metric.options import TrainingOptions
 
-        given: dict[str, Any] = {  # the options check what they are given
-            "trunk": trunk,
-            "weights": weights,
-            "embedding": embedding,
-            "loss": loss,
-            "size": size,
-            "fill": fill,
-            "framing": framing,
-            "absent": absent,
-            "averaging": averaging,
-            "augmentation": augmentation,
-            "epochs": epochs,
-            "combined_epochs": combined_epochs,
-            "patience": patience,
-            "batch": batch,
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "seed": seed,
-        }
-        options = TrainingOptions(**given)
         parameters = TrainParameters(
-            store=store, tree=tree, out=out, options=options, controls=controls, decision=decision_choice(decision)
+            store=store,
+            tree=tree,
+            out=out,
+            options=training_options(given),
+            controls=controls,
+            decision=decision_choice(decision),
         )
         outcome = train_tree.with_options(task_runner=runner_for(parameters, load_settings()))(parameters)
         typer.echo(f"model: {Path(outcome['out']) / 'model'} and {outcome['model_uri']}")

@@ -6,7 +6,6 @@ from statistics import NormalDist
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tasks.bias.amplification import Amplification, amplification
 from tasks.bias.bias_record import BiasReport, SegmentAudit, WithinGroups
@@ -118,6 +117,7 @@ def _segment(
     look = judged.look.get(leaf.name)
     controls = [control for control in (shape, background) if control is not None]
     node = decided.queries.get(leaf.name)
+    _, numbers = np.unique(decided.labels, return_inverse=True)
     return SegmentAudit(
         segment=leaf.name,
         classes=_classes(leaf),
@@ -130,7 +130,7 @@ def _segment(
         label_function=label_function,
         p_at_1=Precision.none(0)
         if node is None
-        else evaluate(node.embeddings, _numbers(decided.labels)[node.indices], trained.own_distance),
+        else evaluate(node.embeddings, torch.from_numpy(numbers)[node.indices], trained.own_distance),
     )
 
 
@@ -188,9 +188,3 @@ def _amplification(known: _Photos, decided: Decided) -> Amplification | None:
 
 def _classes(leaf: TreeNode) -> tuple[str, ...]:
     return leaf.classes or ()
-
-
-def _numbers(labels: Sequence[str]) -> Tensor:
-    """Labels as numbers, int64 [n]."""
-    names = sorted(set(labels))
-    return torch.tensor([names.index(label) for label in labels])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import linregress, spearmanr
 from torch import Tensor
 
 from tasks.metric.composed import PartEmbeddings, composed_distance, side_by_side
@@ -74,16 +74,13 @@ def fit_additive(
     vectors = side_by_side(leaves, weights, indices)
     x = composed_distance(vectors, vectors)[upper[0], upper[1]]
     y = squared_euclidean_distance(embeddings, embeddings)[upper[0], upper[1]].double()
-    variance = x.var(unbiased=False)
-    if variance == 0 or y.var(unbiased=False) == 0:
+    if x.var() == 0 or y.var() == 0:
         return None
-    slope = ((x - x.mean()) * (y - y.mean())).mean() / variance
-    intercept = y.mean() - slope * x.mean()
-    residual = y - slope * x - intercept
+    line = linregress(x.numpy(), y.numpy())
     return AdditiveFit(
-        slope=slope.item(),
-        intercept=intercept.item(),
-        r_squared=1 - (residual.square().mean() / y.var(unbiased=False)).item(),
+        slope=float(line.slope),
+        intercept=float(line.intercept),
+        r_squared=float(line.rvalue**2),
         rank_correlation=float(spearmanr(x.numpy(), y.numpy()).statistic),
         pairs=len(x),
     )

@@ -7,7 +7,7 @@ it of the leaves' embeddings side by side.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -144,6 +144,4 @@ def _with_cells(index: SearchIndex, opened: Mapping[str, PartIndex], folder: Pat
         "distance": index.distance,
     }
     cells = open_cells(folder, facts, index.numbers, index.vectors)
-    return SearchIndex(
-        parts=index.parts, weights=index.weights, numbers=index.numbers, distance=index.distance, cells=cells
-    )
+    return replace(index, cells=cells)

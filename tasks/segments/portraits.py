@@ -170,18 +170,6 @@ def opposite_people(spec: PortraitSpec, index: int) -> tuple[Portrait, Portrait]
     return drawn[0], drawn[1]
 
 
-def digest(spec: PortraitSpec) -> str:
-    """SHA-256, hexadecimal, of all images, label maps and labels of both splits. It draws them all."""
-    running = hashlib.sha256()
-    for split in SPLITS:
-        for index in range(spec.count(split)):
-            drawn = portrait(spec, split, index)
-            running.update(drawn.label.encode())
-            running.update(drawn.image.tobytes())
-            running.update(drawn.label_map.tobytes())
-    return running.hexdigest()
-
-
 @dataclass(frozen=True)
 class PortraitSource:
     """The portraits as a source of photos. An item's group is the style of its shortcut, such as "cloth-a"."""

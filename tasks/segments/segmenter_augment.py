@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional as F
 
+ZOOM = 0.9, 1.15
 OUTSIDE = -1  # label of pixels that an augmentation brings in from outside the photo
 
 
@@ -25,8 +26,7 @@ def mirrored_classes(names: Sequence[str]) -> list[int]:
 def augment(
     images: torch.Tensor,
     targets: torch.Tensor,
-    mirror: torch.Tensor | None,
-    zoom: tuple[float, float],
+    mirror: torch.Tensor,
     generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mirror, zoom, stretch, shift and tint a batch at random.
@@ -34,8 +34,7 @@ def augment(
     Args:
         images: float32 [n, 3, h, w], normalised.
         targets: int64 [n, h, w].
-        mirror: int64 [classes], the class that each becomes when mirrored; None mirrors nothing.
-        zoom: smallest and largest factor.
+        mirror: int64 [classes], the class that each becomes when mirrored.
         generator: on the CPU, so that every device gets the same draws.
 
     Returns:
@@ -46,11 +45,11 @@ def augment(
     def draw(low: float, high: float) -> torch.Tensor:
         return torch.rand(count, generator=generator) * (high - low) + low
 
-    factor = torch.exp(draw(math.log(zoom[0]), math.log(zoom[1])))
+    factor = torch.exp(draw(math.log(ZOOM[0]), math.log(ZOOM[1])))
     stretch = torch.exp(draw(-0.1, 0.1))
     room = (1 - 1 / factor).abs() + 0.1
     right, down = draw(-1, 1) * room, draw(-1, 1) * room
-    flipped = (draw(0, 1) < 0.5) & (mirror is not None)
+    flipped = draw(0, 1) < 0.5
     zero = torch.zeros(count)
     # Rows of the matrix that takes a place in the new picture to the place in the old one that it shows.
     x_row = torch.stack([torch.where(flipped, -1.0, 1.0) * stretch / factor, zero, right], dim=1)
@@ -61,8 +60,7 @@ def augment(
     grid = F.affine_grid(affine, list(images.shape), align_corners=False)
     images = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
     images = images * gain.to(device).view(-1, 1, 1, 1) + offset.to(device).view(-1, 1, 1, 1)
-    if mirror is not None:
-        targets = torch.where(flipped.to(device).view(-1, 1, 1), mirror[targets], targets)
+    targets = torch.where(flipped.to(device).view(-1, 1, 1), mirror[targets], targets)
     # One up and one down again: grid_sample fills with 0.
     shifted = F.grid_sample((targets + 1).float()[:, None], grid, mode="nearest", align_corners=False)
     return images, shifted[:, 0].long() + OUTSIDE

@@ -15,11 +15,8 @@ class SegmenterOptions:
     Attributes:
         start: folder or hub name of a SegFormer to start from, with a new head; None starts from scratch with the
             sizes below.
-        depths: transformer blocks of each stage.
         hidden_sizes: channels of each stage.
         heads: attention heads of each stage.
-        strides: of each stage; the product of all is the deepest grid's.
-        patch_sizes: kernel of each stage's embedding.
         decoder_size: channels of the head.
         size: longer side of the model's input in pixels, a multiple of 32; the other side follows from the photos'
             median proportions.
@@ -27,28 +24,19 @@ class SegmenterOptions:
         batch_size: photos a step.
         learning_rate: peak of the one-cycle schedule. 0.005 suits the default from scratch, 0.0001 a start from
             trained weights.
-        weight_decay: of AdamW, on matrices and kernels only.
         held_out: share of the photos kept for the report, in (0, 1).
-        flip: mirror half of the photos; classes called left/right or l_/r_ change places.
-        zoom: smallest and largest factor of the random zoom.
         device: "cpu" or "cuda".
     """
 
     start: str | None = None
-    depths: tuple[int, ...] = (1, 1, 1, 1)
     hidden_sizes: tuple[int, ...] = (16, 32, 80, 128)
     heads: tuple[int, ...] = (1, 2, 5, 8)
-    strides: tuple[int, ...] = (2, 2, 2, 2)
-    patch_sizes: tuple[int, ...] = (3, 3, 3, 3)
     decoder_size: int = 32
     size: int = 128
     epochs: int = 30
     batch_size: int = 4
     learning_rate: float = 5e-3
-    weight_decay: float = 0.01
     held_out: float = 0.2
-    flip: bool = True
-    zoom: tuple[float, float] = (0.9, 1.15)
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -58,20 +46,17 @@ class SegmenterOptions:
             raise InputError(f"segmenter: held_out must lie between 0 and 1; got {self.held_out}: 0.2 would do")
         if self.epochs < 1 or self.batch_size < 1:
             raise InputError(f"segmenter: needs 1 epoch and batch or more; got {self.epochs} and {self.batch_size}")
-        if not 0 < self.zoom[0] <= self.zoom[1]:
-            raise InputError(f"segmenter: zoom must be two rising factors; got {self.zoom}: (0.9, 1.15) would do")
-        stages = (self.depths, self.hidden_sizes, self.heads, self.strides, self.patch_sizes)
-        if any(len(stage) != 4 for stage in stages):
-            raise InputError(f"segmenter: a SegFormer has four stages; got {', '.join(map(str, stages))}")
+        if len(self.hidden_sizes) != 4 or len(self.heads) != 4:
+            raise InputError(f"segmenter: a SegFormer has four stages; got {self.hidden_sizes} and {self.heads}")
 
     @property
     def layers(self) -> dict[str, Any]:
         """The sizes of the layers, as `SegformerConfig` calls them."""
         return {
-            "depths": list(self.depths),
+            "depths": [1, 1, 1, 1],
             "hidden_sizes": list(self.hidden_sizes),
             "num_attention_heads": list(self.heads),
-            "strides": list(self.strides),
-            "patch_sizes": list(self.patch_sizes),
+            "strides": [2, 2, 2, 2],
+            "patch_sizes": [3, 3, 3, 3],
             "decoder_hidden_size": self.decoder_size,
         }

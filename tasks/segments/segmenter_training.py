@@ -15,6 +15,8 @@ from tasks.segments.segmenter_augment import augment, mirrored_classes
 from tasks.segments.segmenter_loss import class_weights, segmenter_loss
 from tasks.segments.segmenter_options import SegmenterOptions
 
+WEIGHT_DECAY = 0.01  # of matrices and kernels
+
 
 def train_segmenter(
     segmenter: Segmenter,
@@ -83,20 +85,19 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All photos once, shuffled, normalised and changed at random: float32 [b, 3, h, w], and int64 [b, h, w]."""
     device = images.device
-    mirrored = mirrored_classes(list(segmenter.classes.values()))
-    mirror = torch.tensor(mirrored, device=device) if options.flip else None
+    mirror = torch.tensor(mirrored_classes(list(segmenter.classes.values())), device=device)
     mean, std = (
         torch.tensor(channels, device=device).view(3, 1, 1) * 255
         for channels in (segmenter.processor.image_mean, segmenter.processor.image_std)
     )
     order = torch.randperm(len(images), generator=generator).to(device)
     for batch in torch.split(order, options.batch_size):
-        yield augment((images[batch] - mean) / std, targets[batch].long(), mirror, options.zoom, generator)
+        yield augment((images[batch] - mean) / std, targets[batch].long(), mirror, generator)
 
 
 def _adamw(model: nn.Module, options: SegmenterOptions) -> AdamW:
     """AdamW that lets matrices and kernels decay, and leaves biases and norms."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
     return AdamW(groups, lr=options.learning_rate)

@@ -14,8 +14,8 @@ from tasks.segments.segmenter_options import SegmenterOptions
         {"held_out": 1.0},
         {"epochs": 0},
         {"batch_size": 0},
-        {"zoom": (1.5, 0.75)},
-        {"depths": (1, 1)},
+        {"heads": (1, 1)},
+        {"hidden_sizes": (8, 8)},
     ],
 )
 def test_options_that_cannot_work_are_refused(changes: dict[str, Any]) -> None:
