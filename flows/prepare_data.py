@@ -69,11 +69,11 @@ def _prepared(parameters: PrepareParameters, settings: Settings) -> dict[str, An
     notes: dict[str, Any] = {}
     if parameters.fit_segmenter:
         options = segmenter_options(parameters, settings)
-        if not is_fitted(source, options, 0, segmenter):
+        if not is_fitted(source, options, segmenter):
             start = f"{parameters.segmenter} on" if parameters.segmenter else "a SegFormer on"
             say(f"training {start} the photos that have masks")
         with training_resources(settings):
-            notes = follow(fit_source_segmenter.submit(source, options, 0, str(segmenter)))
+            notes = follow(fit_source_segmenter.submit(source, options, str(segmenter)))
         say(f"segmenter: mean IoU {notes['segmenter_miou']:.3f} on photos held out")
     elif parameters.segmenter:
         with ordinary_resources(settings):
@@ -110,7 +110,7 @@ def prepare_runner(parameters: PrepareParameters, settings: Settings) -> TaskRun
     """
     source, store = parameters.photos.source(), parameters.out.resolve()
     options, segmenter_folder = segmenter_options(parameters, settings), store / "segmenter"
-    if parameters.segmenter or (parameters.fit_segmenter and not is_fitted(source, options, 0, segmenter_folder)):
+    if parameters.segmenter or (parameters.fit_segmenter and not is_fitted(source, options, segmenter_folder)):
         return task_runner(settings)
     segmenter = load_segmenter(str(segmenter_folder)) if parameters.fit_segmenter else None
     plans = plan_shards(source, source.classes(), segmenter.digest if segmenter else None)

@@ -49,14 +49,14 @@ class MlflowTracker:
         """How many calls of this process have not reached MLflow."""
         return self._backlog.missing
 
-    def prepare(self, experiment: str, artifacts: Path | None = None) -> None:
+    def prepare(self, experiment: str) -> None:
         """Create database, tables and experiment if there are none.
 
         Raises:
             InputError: MLflow does not answer, or the experiment was deleted.
         """
         file = sqlite_file(self.uri)
-        root = artifacts or (file.absolute().parent / "mlflow-artifacts" if file else None)
+        root = file.absolute().parent / "mlflow-artifacts" if file else None
         # A name comes from data: it may neither lead out of the folder nor be longer than a file's.
         folder = re.sub(r"[^\w.-]+", "-", experiment)[:60].lstrip(".") or "experiment"
         location = (root / folder).as_uri() if root else None

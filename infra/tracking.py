@@ -30,13 +30,13 @@ class Tracker(Protocol):
         """How many calls of this process are not delivered, or were refused."""
         ...
 
-    def prepare(self, experiment: str, artifacts: Path | None = None) -> None:
+    def prepare(self, experiment: str) -> None:
         """Create the store and the experiment if there are none. Called once, by the flow, before any task.
+
+        Files of its runs go to ``mlflow-artifacts`` beside the database file, or where a tracking server keeps them.
 
         Args:
             experiment: its name; one a data set.
-            artifacts: folder for the files of its runs; by default ``mlflow-artifacts`` beside the database file, or
-                where a tracking server keeps them.
 
         Raises:
             InputError: the store does not answer, or the experiment was deleted.

@@ -16,13 +16,12 @@ from tasks.segments.source_segmenter import fit_on_source, read_fit_notes
 
 
 @task(name="fit-segmenter", task_run_name="fit segmenter", tags=["segment"])
-def fit_source_segmenter(source: Source, options: SegmenterOptions, seed: int, folder: str) -> dict[str, Any]:
+def fit_source_segmenter(source: Source, options: SegmenterOptions, folder: str) -> dict[str, Any]:
     """Train a SegFormer on the photos that have masks, unless the folder holds the one of the same training.
 
     Args:
         source: the photos.
         options: architecture and training.
-        seed: of weights, held-out share and augmentation.
         folder: where the segmenter is kept.
 
     Returns:
@@ -32,7 +31,7 @@ def fit_source_segmenter(source: Source, options: SegmenterOptions, seed: int, f
         InputError: too few photos have masks, or one cannot be read.
     """
     logger = get_run_logger()
-    notes = fit_on_source(source, options, seed, Path(folder), logger.info)
+    notes = fit_on_source(source, options, Path(folder), logger.info)
     table = [{"class": name, "IoU": value} for name, value in notes["segmenter_iou"].items()]
     post_table(key="segmenter", table=table, description="IoU on photos held out of the segmenter's training")
     return notes

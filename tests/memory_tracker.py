@@ -32,7 +32,7 @@ class MemoryTracker:
     digests: dict[str, list[str | None]] = field(default_factory=dict)
     missing: int = 0
 
-    def prepare(self, experiment: str, artifacts: Path | None = None) -> None:
+    def prepare(self, experiment: str) -> None:
         """Nothing to prepare."""
 
     def start_run(

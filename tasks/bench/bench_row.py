@@ -43,12 +43,6 @@ class BenchRow:
         """Plain values, for JSON."""
         return {**asdict(self), "reached": self.reached}
 
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "BenchRow":
-        """The row again from `to_dict`'s values, also after a trip through JSON."""
-        given = {name: value for name, value in fields.items() if name != "reached"}
-        return cls(**{**given, "ratio": Ratio(**fields["ratio"])})
-
 
 def counted(value: float) -> Ratio:
     """A ratio that was measured once, or counted: it has no interval."""

@@ -16,17 +16,17 @@ from tasks.segments.source import Source
 FIT_FILE = "fit.json"
 FIT_VERSION = 1  # raise it when a change to the training gives other weights
 LEAST_PHOTOS = 8
+SEED = 0  # of weights, held-out share and augmentation
 
 
 def fit_on_source(
-    source: Source, options: SegmenterOptions, seed: int, folder: Path, on_progress: Callable[[str], None]
+    source: Source, options: SegmenterOptions, folder: Path, on_progress: Callable[[str], None]
 ) -> dict[str, Any]:
     """Train a segmenter on the training photos that have masks and keep it, unless the folder holds this very one.
 
     Args:
         source: the photos.
         options: architecture and training.
-        seed: of weights, held-out share and augmentation.
         folder: where it is kept.
         on_progress: told a line now and then.
 
@@ -37,7 +37,7 @@ def fit_on_source(
     Raises:
         InputError: fewer than 8 training photos have masks, or one cannot be read.
     """
-    key = _key(source, options, seed)
+    key = _key(source, options)
     if _read(folder).get("key") == key:
         return read_fit_notes(folder)
     items = [item for item in source.items() if item.split == "train" and source.has_mask(item)]
@@ -50,7 +50,7 @@ def fit_on_source(
         photo = source.load(item)
         assert photo.label_map is not None
         photos.append((decode_image(photo.image, photo.path), photo.label_map))
-    fitted = fit_segmenter(photos, source.classes(), options, seed, on_progress)
+    fitted = fit_segmenter(photos, source.classes(), options, SEED, on_progress)
     fitted.segmenter.save(folder)
     notes = {
         "segmenter_iou": fitted.iou,
@@ -62,9 +62,9 @@ def fit_on_source(
     return notes
 
 
-def is_fitted(source: Source, options: SegmenterOptions, seed: int, folder: Path) -> bool:
+def is_fitted(source: Source, options: SegmenterOptions, folder: Path) -> bool:
     """Whether the folder holds the segmenter that `fit_on_source` would train."""
-    return _read(folder).get("key") == _key(source, options, seed)
+    return _read(folder).get("key") == _key(source, options)
 
 
 def read_fit_notes(folder: Path | None) -> dict[str, Any]:
@@ -72,9 +72,9 @@ def read_fit_notes(folder: Path | None) -> dict[str, Any]:
     return dict(_read(folder).get("notes", {})) if folder else {}
 
 
-def _key(source: Source, options: SegmenterOptions, seed: int) -> str:
+def _key(source: Source, options: SegmenterOptions) -> str:
     items = [astuple(item) for item in source.items() if item.split == "train" and source.has_mask(item)]
-    described = json.dumps([FIT_VERSION, items, sorted(source.classes().items()), asdict(options), seed])
+    described = json.dumps([FIT_VERSION, items, sorted(source.classes().items()), asdict(options), SEED])
     return hashlib.sha256(described.encode() + _content(options.start)).hexdigest()
 
 

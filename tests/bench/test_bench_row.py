@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 
 import pytest
@@ -29,10 +28,6 @@ def test_a_goal_is_reached_by_the_median(direction: str, goal: float, reached: b
     row = replace(ROW, direction=direction, goal=goal)  # type: ignore[arg-type]
     assert row.reached is reached
     assert row.to_dict()["reached"] is reached
-
-
-def test_a_row_is_the_same_after_a_trip_through_json() -> None:
-    assert BenchRow.from_dict(json.loads(json.dumps(ROW.to_dict()))) == ROW
 
 
 def test_a_row_is_told_with_its_interval_and_its_goal() -> None:

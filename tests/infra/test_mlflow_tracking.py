@@ -53,9 +53,9 @@ def test_prepare_puts_artifacts_beside_the_database(tracker: MlflowTracker, clie
     location = client.get_experiment_by_name("portraits").artifact_location
     assert location == (home / "mlflow-artifacts" / "portraits").as_uri()
     tracker.prepare("portraits")
-    tracker.prepare("a/b c", home / "elsewhere")
+    tracker.prepare("a/b c")
     location = client.get_experiment_by_name("a/b c").artifact_location
-    assert location == (home / "elsewhere" / "a-b-c").as_uri()
+    assert location == (home / "mlflow-artifacts" / "a-b-c").as_uri()
 
 
 def test_run_has_parent_params_tags_and_status(tracker: MlflowTracker, client: MlflowClient) -> None:
