@@ -12,7 +12,7 @@ from flows.console import say
 from flows.follow import follow
 from flows.parameters import PrepareParameters
 from flows.photo_sources import Labelled
-from flows.writable import check_own, check_writable
+from flows.writable import check_writable
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner, training_resources
 from infra.settings import Settings, load_settings
@@ -25,9 +25,10 @@ from tasks.segments.segmenter_options import SegmenterOptions
 from tasks.segments.shard_writer import shard_path
 from tasks.segments.shards import plan_shards, shard_is_made
 from tasks.segments.source import SPLITS
-from tasks.segments.source_segmenter import is_fitted
+from tasks.segments.source_segmenter import FIT_FILE, is_fitted
 from tasks.segments.store import open_store
 from tasks.segments.stratify import some
+from tasks.temporary_path import check_replaceable
 
 SHARDS_TOLD = 10  # of those that failed
 FINE_TUNING_RATE = 1e-4  # of a published segmenter's weights
@@ -49,7 +50,8 @@ def prepare_data(parameters: PrepareParameters) -> dict[str, Any]:
     settings = load_settings()
     check_engine(settings, say)
     check_writable(parameters.out)
-    check_own(parameters.out / "segmenter", "config.json")
+    if not any(parameters.out.glob("split=*")):  # else it is a store, and its segmenter our own
+        check_replaceable(parameters.out / "segmenter", FIT_FILE)
     return outlive_outages(lambda: _prepared(parameters, settings), settings, say)
 
 

@@ -2,8 +2,8 @@
 
     python -m flows.scale_images FOLDER --images 12500 --images 25000
 
-Each step runs in a process of its own, so that its memory is its own; docs/scale.md shows the figures. FOLDER takes
-about 15 kB an image and is emptied of each number of images before the next.
+Each step runs in a process of its own, so that its memory is its own; docs/scale.md shows the figures. FOLDER, new or
+empty, takes about 15 kB an image and is emptied of each number of images before the next.
 """
 
 import json
@@ -118,7 +118,7 @@ def measured(step: str, folder: Path, images: int) -> dict[str, Any]:
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="for stores, decoded pictures and the node; emptied")],
+    folder: Annotated[Path, typer.Argument(help="for stores, decoded pictures and the node: new or empty")],
     images: Annotated[list[int], typer.Option(help="prepared, a fifth of them for validation")],
     step: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:

@@ -16,7 +16,7 @@ from flows.parameters import TrainParameters
 from flows.tracked_run import tracked_run
 from flows.trainings import Future, Training, Trainings
 from flows.trees import AUTO, fitting_presets, resolve_tree
-from flows.writable import check_own, check_writable
+from flows.writable import check_writable
 from infra.outage import outlive_outages
 from infra.runners import check_engine, ordinary_resources, task_runner
 from infra.settings import Settings, load_settings
@@ -35,6 +35,7 @@ from tasks.report import assemble, register
 from tasks.segments.file_name import file_name
 from tasks.segments.store import SegmentStore, open_store
 from tasks.segments.tree import SegmentTree
+from tasks.temporary_path import check_replaceable
 from tasks.train import train, train_beside
 from tasks.training_run import TrainingRun, decode_store
 
@@ -63,7 +64,7 @@ def train_tree(parameters: TrainParameters) -> dict[str, Any]:
     options = replace(parameters.options, device=settings.torch_device, threads=settings.threads)
     if parameters.out is not None:
         check_writable(parameters.out)
-        check_own(parameters.out / "model", "tree.json")
+        check_replaceable(parameters.out / "model", "tree.json")
     run = training_run(store, tree, options, settings)
     done = finished_nodes(tree, store, options, settings.nodes)
     for name, preset in fitting_presets(store).items() if parameters.tree == AUTO else ():

@@ -146,7 +146,7 @@ def fetch_model(uri: str, settings: Settings) -> Path:
 
     Args:
         uri: ``models:/NAME@champion``, ``models:/NAME/3``, ``models:/NAME`` (the latest), ``runs:/RUN/PATH``, or a
-            local folder: a registered model's or the tree's own.
+            local folder: a registered model's, the tree's own, or that of the training that made it.
         settings: whose tracking store is meant.
 
     Raises:
@@ -158,9 +158,11 @@ def fetch_model(uri: str, settings: Settings) -> Path:
         folder = download_model(uri, settings.tracking_uri, settings.models)
     else:
         folder = Path(uri).expanduser().absolute()
-        if not folder.is_dir():
+        if not _holds_tree(folder):
+            folder /= "model"  # as `heml train --out` makes it
+        if not _holds_tree(folder):
             raise InputError(
-                f"no trained tree at {folder}: give the folder that `heml train` wrote, or models:/NAME@champion"
+                f"no trained tree at {uri}: give the folder that `heml train` wrote, or models:/NAME@champion"
             )
     description = folder / "MLmodel"
     if not description.exists():
@@ -175,3 +177,7 @@ def fetch_model(uri: str, settings: Settings) -> Path:
     if not is_inside:
         raise InputError(f"the model at {folder} says that its tree is elsewhere, at {inside}: register it anew")
     return inside
+
+
+def _holds_tree(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("MLmodel", "tree.json"))

@@ -12,7 +12,7 @@ from tasks.segments.shard_reader import read_header
 from tasks.segments.shard_writer import shard_path
 from tasks.segments.shards import ShardPlan, make_shard, shard_is_made
 from tasks.segments.source import Source
-from tasks.segments.source_segmenter import fit_on_source, read_fit_notes
+from tasks.segments.source_segmenter import fit_on_source, keep, read_fit_notes
 
 
 @task(name="fit-segmenter", task_run_name="fit segmenter", tags=["segment"])
@@ -44,7 +44,7 @@ def keep_segmenter(name: str, folder: str) -> None:
     Raises:
         InputError: it cannot be had.
     """
-    load_segmenter(name).save(Path(folder))
+    keep(load_segmenter(name), Path(folder))
 
 
 @task(name="make-shard", task_run_name="{plan.split} {plan.part}", tags=["segment"])

@@ -22,7 +22,7 @@ from tasks.segments.tree import parse_tree
 from tasks.study.paper import paper_study
 from tasks.study.row_result import RowResult, read_rows, write_row
 from tasks.study.rows import ROWS, Method, StudyRow
-from tasks.study.step_cost import PUBLISHED, StepCost, step_cost
+from tasks.study.step_cost import PUBLISHED, USED, StepCost, step_cost
 from tasks.study.summary import summarise_baseline, summarise_tree
 from tasks.study.tables import study_tables
 from tasks.temporary_path import write_whole
@@ -145,7 +145,8 @@ def _options_of_costs(setting: str, run: TrainingRun) -> dict[Method, TrainingOp
 
 
 def _key_of_costs(asked: dict[Method, TrainingOptions]) -> str:
-    return json.dumps([[asdict(own) for own in asked.values()], code_digest()], sort_keys=True)
+    used = {method: {name: getattr(own, name) for name in USED} for method, own in asked.items()}
+    return json.dumps([used, code_digest()], sort_keys=True)
 
 
 def _read_costs(path: Path, key: str) -> list[StepCost]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.temporary_path import temporary_path, write_whole
+from tasks.errors import InputError
+from tasks.temporary_path import check_replaceable, temporary_path, write_whole
 
 
 def test_each_writer_has_a_path_of_its_own(tmp_path: Path) -> None:
@@ -41,3 +42,15 @@ def test_what_cannot_be_renamed_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_whole(path, "after")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_what_is_marked_as_ours_may_be_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    check_replaceable(folder, "tree.json")
+    folder.mkdir()
+    check_replaceable(folder, "tree.json")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"model would be replaced, and was not made by heml \(no tree.json\)"):
+        check_replaceable(folder, "tree.json")
+    (folder / "tree.json").write_text("{}")
+    check_replaceable(folder, "tree.json")

@@ -97,7 +97,7 @@ class BiasReport:
         segments: every leaf, shortcuts first, each kind by falling drop.
         counts: label x group x presence, of both splits.
         groups: P@1 by label and group; None where photos are not grouped.
-        amplification: None likewise.
+        amplification: None likewise, or where the splits have no label or no group in common.
         what_if: of every leaf that can be exchanged.
         tree: node to its children's names, children before parents.
         node_precision: node to P@1 of its own model; None if it has none.

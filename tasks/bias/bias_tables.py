@@ -14,7 +14,7 @@ _PERCENT = "In percent, with 95 % intervals."
 def bias_tables(report: BiasReport) -> list[Table]:
     """Every leaf by falling drop, P@1 by label and group, what exchanging does, the counts, and bias amplification.
 
-    The tables of groups are left out where photos are not grouped.
+    Those that the report has not, as of groups where photos are not grouped, are left out.
     """
     found = [_segments(report), _groups(report), _what_if(report), _counts(report), _amplification(report)]
     return [table for table in found if table is not None]

@@ -151,6 +151,6 @@ class PairExplanation:
 
     @property
     def guesses(self) -> bool:
-        """Whether the root finds the label no better than chance, as far as the interval of its P@1 can tell."""
+        """Whether the root may find the label no better than chance: the interval of its P@1 reaches that far."""
         interval = self.precision.intervals[1]
         return self.chance is not None and interval is not None and interval[0] <= self.chance

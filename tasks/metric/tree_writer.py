@@ -21,7 +21,7 @@ from tasks.metric.same_label import same_label_quantiles
 from tasks.metric.trained_tree import TREE_VERSION
 from tasks.segments.store import SegmentStore
 from tasks.segments.tree import SegmentTree
-from tasks.temporary_path import temporary_path
+from tasks.temporary_path import check_replaceable, temporary_path
 
 
 def write_trained_tree(
@@ -47,7 +47,7 @@ def write_trained_tree(
         facts: what else to keep; plain values.
 
     Raises:
-        InputError: a checkpoint is missing or damaged.
+        InputError: a checkpoint is missing or damaged, or the folder holds something else than a trained tree.
     """
     labels = label_numbers(store, "validation")
     with _written_whole(folder) as temporary:
@@ -97,15 +97,21 @@ def write_trained_tree(
 @contextmanager
 def _written_whole(folder: Path) -> Iterator[Path]:
     """A folder to write to that takes the other's place at the end, or leaves it as it was."""
-    temporary = temporary_path(folder)
-    shutil.rmtree(temporary, ignore_errors=True)
+    check_replaceable(folder, "tree.json")
+    temporary, former = temporary_path(folder), temporary_path(folder)
     (temporary / "nodes").mkdir(parents=True)
     try:
         yield temporary
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(former)
         temporary.rename(folder)
+    except BaseException:
+        if former.exists() and not folder.exists():
+            former.rename(folder)
+        raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for path in (temporary, former):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _rounded(quantiles: NDArray[np.float32]) -> list[float]:

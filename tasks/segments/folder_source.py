@@ -5,7 +5,7 @@ Both folders may have the sub-folders `training` and `validation`, as ADE20K's A
 
 import csv
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +58,7 @@ class FolderSource:
             `validation` is the share of the labels then.
         limit: take only so many photos, in the same proportions of labels; None takes all.
         seed: of the split and of the sample.
+        name: of the data set: that of the folder that holds `images`.
 
     Raises:
         InputError: there is no CSV file, and the label or the group is a column.
@@ -73,8 +74,11 @@ class FolderSource:
     split_by_label: bool = False
     limit: int | None = None
     seed: int = 0
+    name: str = field(init=False)
 
     def __post_init__(self) -> None:
+        # The only way to fill a field of a frozen dataclass in. Found here, and not where a worker stands.
+        object.__setattr__(self, "name", self.images.resolve().parent.name)
         if self.labels is None and isinstance(self.label, str):
             raise InputError(
                 f"photos need labels: give a labels.csv with the columns {ID_COLUMN} and {self.label}, "
@@ -82,11 +86,6 @@ class FolderSource:
             )
         if self.labels is None and self.group is not None:
             raise InputError(f"the group {self.group!r} is a column of labels.csv: give that file too")
-
-    @property
-    def name(self) -> str:
-        """Name of the data set: that of the folder that holds `images`."""
-        return self.images.resolve().parent.name
 
     def classes(self) -> dict[int, str]:
         """Class id to name; empty without masks.

@@ -10,6 +10,7 @@ from typing import Any
 from tasks.errors import InputError
 from tasks.segments.fit_segmenter import fit_segmenter
 from tasks.segments.pictures import decode_image
+from tasks.segments.segmenter import Segmenter
 from tasks.segments.segmenter_options import SegmenterOptions
 from tasks.segments.source import Source
 
@@ -51,7 +52,7 @@ def fit_on_source(
         assert photo.label_map is not None
         photos.append((decode_image(photo.image, photo.path), photo.label_map))
     fitted = fit_segmenter(photos, source.classes(), options, SEED, on_progress)
-    fitted.segmenter.save(folder)
+    keep(fitted.segmenter, folder)
     notes = {
         "segmenter_iou": fitted.iou,
         "segmenter_miou": fitted.mean_iou,
@@ -60,6 +61,13 @@ def fit_on_source(
     }
     (folder / FIT_FILE).write_text(json.dumps({"key": key, "notes": notes}, indent=1), encoding="utf-8")
     return notes
+
+
+def keep(segmenter: Segmenter, folder: Path) -> None:
+    """Save a segmenter into a folder, which is marked as ours from the start."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FIT_FILE).write_text("{}", encoding="utf-8")
+    segmenter.save(folder)
 
 
 def is_fitted(source: Source, options: SegmenterOptions, folder: Path) -> bool:

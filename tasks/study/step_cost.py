@@ -52,12 +52,16 @@ class StepCost:
     failed: str = ""
 
 
+# Of the options, all that a step's cost depends on.
+USED = ("trunk", "size", "batch", "embedding", "loss", "threads", "device")
+
+
 def step_cost(method: Method, options: TrainingOptions, steps: int) -> StepCost:
     """Measure steps in a new process, so that nothing before them counts.
 
     Args:
         method: whose steps.
-        options: trunk, size, batch, embedding, loss, threads and device are used.
+        options: those of `USED`.
         steps: how many.
 
     Returns:

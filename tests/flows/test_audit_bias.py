@@ -86,7 +86,9 @@ def test_the_command_ends_with_1_above_the_threshold(
 
     monkeypatch.setattr(flow_module, "audit_bias", Found())
     monkeypatch.setattr("flows.terminal.prefect_at_terminal", _nothing)
-    done = heml("audit", "--model", home, "--store", grown.store.path, "--out", home / "out", "--fail-above", 0.1)
+    done = heml(
+        "audit", "--model", grown.trained.path, "--store", grown.store.path, "--out", home / "out", "--fail-above", 0.1
+    )
     assert done.code == code, done.err
 
 

@@ -140,8 +140,8 @@ def test_train_refuses_a_tree_of_unknown_segments(heml: Heml, tmp_path: Path, st
 
 @pytest.mark.server
 def test_what_no_node_can_be_trained_with_is_said_before_any_starts(
-    heml: Heml, tmp_path: Path, store: SegmentStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    heml: Heml, tmp_path: Path, store: SegmentStore, grown, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # leads nowhere; this machine's servers do not need it
     (tmp_path / "file").write_text("")
@@ -149,12 +149,13 @@ def test_what_no_node_can_be_trained_with_is_said_before_any_starts(
         (tmp_path / "mine" / folder).mkdir(parents=True)
         (tmp_path / "mine" / folder / "notes.txt").write_text("mine")
     heml("train", "--store", store.path, "--out", tmp_path / "mine").refused("model would be replaced", "no tree.json")
+    (tmp_path / "mine" / "segmenter" / "config.json").write_text("{}")  # a model of the user's own
     heml("prepare", "--portraits", 8, "--out", tmp_path / "mine").refused("segmenter would be replaced", "--out")
     assert len(list((tmp_path / "mine").rglob("notes.txt"))) == 2
     done = heml("train", "--store", store.path, "--out", tmp_path / "file" / "run")
     done.refused("cannot be written to", "--out")
     heml("prepare", "--portraits", 8, "--out", tmp_path / "file" / "store").refused("cannot be written to", "--out")
-    two = (tmp_path / "a.png", tmp_path / "b.png", "--model", tmp_path)
+    two = (tmp_path / "a.png", tmp_path / "b.png", "--model", grown.trained.path)
     heml("explain", *two, "--out", tmp_path / "file" / "explained").refused("cannot be written to", "--out")
     done = heml("train", "--store", store.path, "--trunk", "resnet81")
     done.refused("unknown trunk 'resnet81': did you mean resnet18")
@@ -271,19 +272,22 @@ def test_a_folder_that_is_no_store_is_refused(heml: Heml, tmp_path: Path) -> Non
     heml("export", "--store", tmp_path, "--node", "x", *few).refused("--limit needs at least 1; got 0")
 
 
-@pytest.mark.parametrize("command", ["train", "audit", "deflate", "judge", "retrieve", "evaluate", "reproduce"])
+@pytest.mark.parametrize(
+    "command", ["train", "audit", "deflate", "judge", "retrieve", "evaluate", "search", "reproduce"]
+)
 def test_a_folder_that_is_not_there_is_said_before_anything_starts(
-    command: str, heml: Heml, tmp_path: Path, store: SegmentStore
-) -> None:
+    command: str, heml: Heml, tmp_path: Path, grown, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    for module in ("cli_train", "cli_audit", "cli_deflate", "cli_judge", "cli_study"):
+        monkeypatch.delattr(f"flows.{module}.prefect_at_terminal")  # nothing starts
+    monkeypatch.delattr("tasks.metric.trained_tree.open_trained_tree")
     out = () if command == "evaluate" else ("--out", tmp_path / "out")
-    model = () if command in ("train", "reproduce") else ("--model", tmp_path)
-    run = heml(command, *model, *out, "--store", tmp_path / "gone")
-    run.refused("gone is not a segment store")
-    assert "starting" not in run.out
+    of_node = (tmp_path / "a.png", "--node", "body") if command == "search" else ()
+    model = () if command in ("train", "reproduce") else ("--model", grown.trained.path)
+    heml(command, *of_node, *model, *out, "--store", tmp_path / "gone").refused("gone is not a segment store")
     if model:
-        run = heml(command, "--model", tmp_path / "gone", *out, "--store", store.path)
-        run.refused("no trained tree at", "gone")
-        assert "starting" not in run.out
+        given = ("--model", grown.store.path, *out, "--store", grown.store.path)
+        heml(command, *of_node, *given).refused("no trained tree at")
 
 
 @pytest.mark.server

@@ -45,7 +45,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 @pytest.fixture(scope="module")
 def tracker(settings: Settings) -> MlflowTracker:
     tracker = MlflowTracker(settings.tracking_uri)
-    tracker.prepare("portraits", settings.mlflow_artifacts)
+    tracker.prepare("portraits")
     return tracker
 
 
@@ -162,6 +162,9 @@ def test_what_lies_with_a_server_is_copied_once_to_where_workers_look(
 def test_local_folder_is_taken_as_it_is(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = tree_folder(tmp_path / "tree", "{}")
     assert fetch_model(str(tree), settings) == tree
+    (tmp_path / "run").mkdir()
+    of_training = tree_folder(tmp_path / "run" / "model", "{}")
+    assert fetch_model(str(tmp_path / "run"), settings) == of_training
     monkeypatch.chdir(tmp_path)
     assert fetch_model("tree", settings) == tree
     for content in ("", "flavors: {python_function: {}}", "}{"):
@@ -173,6 +176,9 @@ def test_local_folder_is_taken_as_it_is(settings: Settings, tmp_path: Path, monk
 def test_what_is_not_there_is_wrong_input(settings: Settings, tracker: MlflowTracker, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no trained tree at .*nowhere: give the folder"):
         fetch_model(str(tmp_path / "nowhere"), settings)
+    (tmp_path / "photos" / "model").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no trained tree at .*photos: give the folder"):
+        fetch_model(str(tmp_path / "photos"), settings)
     for address in ("models:/nobody@champion", "models:/nobody/1", "models:/nobody", "runs:/0123456789abcdef/model"):
         with pytest.raises(InputError, match=rf"no model {address} at sqlite:///.*`heml train` registers one"):
             fetch_model(address, settings)

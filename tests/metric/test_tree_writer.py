@@ -73,6 +73,31 @@ def test_a_tree_that_was_there_is_replaced_whole(write_tree: WriteTree, folder: 
     assert open_trained_tree(folder).facts == {}
 
 
+def test_what_is_no_tree_is_not_replaced(write_tree: WriteTree, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine").write_text("x", encoding="utf-8")
+    with pytest.raises(InputError, match="would be replaced, and was not made by heml"):
+        write_tree(tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["mine"]
+
+
+def test_a_tree_that_cannot_take_its_place_leaves_the_one_before(
+    write_tree: WriteTree, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, before = Path.rename, (folder / "tree.json").read_bytes()
+
+    def refuse(path: Path, target: Path) -> Path:
+        if target == folder and (path / "tree.json").read_bytes() != before:
+            raise OSError(16, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="busy"):
+        write_tree(folder)
+    assert (folder / "tree.json").read_bytes() == before
+    assert [entry.name for entry in folder.parent.iterdir()] == ["model"]
+
+
 def test_training_a_node_again_does_not_reach_into_the_tree(grown: Any, folder: Path) -> None:
     # Files are linked where they can be: a new checkpoint has to be a new file, not the old one overwritten.
     result = grown.results["badge"]
