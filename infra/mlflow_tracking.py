@@ -25,7 +25,7 @@ from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE, MAX_PARAM_VAL_LENGT
 from infra import processes
 from infra.mlflow_backlog import FAILURES, Backlog
 from infra.mlflow_models import register, sqlite_file
-from infra.tracking import RunStatus
+from infra.run_status import RunStatus
 from tasks.errors import InputError, reason_of
 
 for _name in ("mlflow", "alembic"):

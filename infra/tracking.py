@@ -7,14 +7,13 @@ MLflow itself is imported only when it is used; it takes seconds.
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import yaml
 
+from infra.run_status import RunStatus
 from infra.settings import Settings
 from tasks.errors import InputError
-
-RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class Tracker(Protocol):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from prefect.runtime import flow_run, task_run
 
-from infra.tracking import RunStatus, Tracker
+from infra.run_status import RunStatus
+from infra.tracking import Tracker
 from tasks.errors import InputError, Stopped, reason_of
 from tasks.metric.node_job import NodeJob
 from tasks.metric.subject import Subject

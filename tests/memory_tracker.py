@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.tracking import RunStatus
+from infra.run_status import RunStatus
 
 
 @dataclass
