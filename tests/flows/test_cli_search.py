@@ -58,7 +58,7 @@ def test_wrong_input_is_refused(search: Heml, files: Path) -> None:
     search(*mask, "--node", "badge", "--decision", "composed").refused("--decision own")
     search(*mask, "--node", "badge", "--top", "0").refused("1 to 500")
     search(*mask, "--node", "badge", "--store", str(files)).refused("heml prepare")
-    search(*mask, "--node", "badge", "--model", str(files)).refused("not a trained tree")
+    search(*mask, "--node", "badge", "--model", str(files)).refused("no trained tree at")
     assert not (files / "out").exists()
 
 
