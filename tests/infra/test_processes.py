@@ -152,8 +152,9 @@ def test_waiting_for_a_lock_can_be_given_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signal_ends_in_order(number: signal.Signals) -> None:
     program = (
-        "import os, sys, time\nfrom infra.processes import orderly_end\n"
-        "with orderly_end():\n    try:\n        os.kill(os.getpid(), int(sys.argv[1])); time.sleep(5)\n"
+        "import os, signal, sys, time\nfrom infra.processes import orderly_end\nnumber = int(sys.argv[1])\n"
+        "signal.signal(number, signal.SIG_DFL)\n"  # also where the tests were started by nohup
+        "with orderly_end():\n    try:\n        os.kill(os.getpid(), number); time.sleep(5)\n"
         "    finally:\n        print('stopped')"
     )
     done = subprocess.run([sys.executable, "-c", program, str(int(number))], capture_output=True, text=True, timeout=30)
